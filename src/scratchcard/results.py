@@ -5,11 +5,19 @@ The table is rebuilt from the store whenever it is wanted; it is never edited.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
 
-from scratchcard.contracts import MetricSpec, Reading
-from scratchcard.plan import Network
+from scratchcard.contracts import MetricSpec, Part, Reading, UserError
+from scratchcard.graph import Network
+
+Row = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,15 @@ class Measured:
     find: Budget
 
 
+class Cell(NamedTuple):
+    """What the seeds of one ticket (or of the dense twin) have in common."""
+
+    data: str
+    model: str
+    method: str
+    target: float
+
+
 @dataclass(frozen=True)
 class Results:
     """A study's networks, in the order dense first, then by method, target and seed.
@@ -71,3 +88,144 @@ class Results:
     methods: Mapping[str, str]
     networks: tuple[Measured, ...]
     margins: Mapping[str, float]
+
+    @cached_property
+    def groups(self) -> Mapping[Cell, tuple[Measured, ...]]:
+        """The networks that differ only in their seed, in the study's order."""
+        groups: dict[Cell, list[Measured]] = {}
+        for measured in self.networks:
+            who = measured.network
+            cell = Cell(who.data, who.model, who.method, who.target)
+            groups.setdefault(cell, []).append(measured)
+        return {cell: tuple(members) for cell, members in groups.items()}
+
+    @cached_property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """Every (data, model), in the study's order."""
+        return tuple(dict.fromkeys((cell.data, cell.model) for cell in self.groups))
+
+    def twin(self, network: Network) -> Measured | None:
+        """The dense network of the same data, model and seed; a dense network is its own twin."""
+        return self._dense.get((network.data, network.model, network.seed))
+
+    @cached_property
+    def _dense(self) -> Mapping[tuple[str, str, int], Measured]:
+        networks = ((measured.network, measured) for measured in self.networks)
+        return {
+            (who.data, who.model, who.seed): measured
+            for who, measured in networks
+            if who.method == "dense"
+        }
+
+
+def long_table(results: Results) -> list[Row]:
+    """One number a row: every reading, its parts, and a row with a ``why`` for what is missing.
+
+    There are no timings in it, so two runs of one study give identical bytes. ``subset`` is empty
+    for the whole reading; ``delta`` is ``value - dense_value`` of the same seed, not oriented.
+    """
+    return [row for measured in results.networks for row in _rows(results, measured)]
+
+
+def _rows(results: Results, measured: Measured) -> Iterator[Row]:
+    who, twin = measured.network, results.twin(measured.network)
+    for label, spec in results.metrics.items():
+        reading = measured.readings.get(label)
+        if reading is None and label not in measured.missing:
+            continue  # a pair metric has nothing to say about the dense twin itself
+        dense = twin.readings.get(label) if twin is not None else None
+        dense_numbers = _numbers(dense)
+        for subset, number in (_numbers(reading) or {"": None}).items():
+            dense_number = dense_numbers.get(subset)
+            yield {
+                "study": results.study,
+                "data": who.data,
+                "model": who.model,
+                "method": who.method,
+                "target_sparsity": float(who.target),
+                "sparsity": float(measured.sparsity),
+                "seed": who.seed,
+                "metric": label,
+                "metric_version": spec.version,
+                "dimension": spec.dimension,
+                "subset": subset,
+                "value": float(number.value) if number else None,
+                "stderr": float(number.stderr) if number else None,
+                "n": number.n if number else None,
+                "higher_is_better": spec.better == "higher",
+                "dense_value": float(dense_number.value) if dense_number else None,
+                "delta": float(number.value - dense_number.value)
+                if number and dense_number
+                else None,
+                "digest": who.measures.get(label),
+                "dense_digest": twin.network.measures.get(label) if twin is not None else None,
+                "why": None if number else measured.missing[label],
+            }
+
+
+def _numbers(reading: Reading | None) -> dict[str, Part | None]:
+    """The reading and its parts by subset."""
+    if reading is None:
+        return {}
+    return {"": Part(reading.value, reading.stderr, reading.n), **reading.parts}
+
+
+def cost_table(results: Results) -> list[Row]:
+    """What each network cost to train and its mask to find; the seconds differ between runs."""
+    return [
+        {
+            "study": results.study,
+            "data": measured.network.data,
+            "model": measured.network.model,
+            "method": measured.network.method,
+            "target_sparsity": float(measured.network.target),
+            "sparsity": float(measured.sparsity),
+            "seed": measured.network.seed,
+            "kept": measured.kept,
+            "prunable": measured.prunable,
+            "train_images": measured.train.images,
+            "train_flops": float(measured.train.flops),
+            "find_images": measured.find.images,
+            "find_flops": float(measured.find.flops),
+            "train_seconds": float(measured.train.seconds),
+            "find_seconds": float(measured.find.seconds),
+        }
+        for measured in results.networks
+    ]
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Write ``rows`` in one step, so that a reader never sees half a file.
+
+    Floats have all their digits, an absent value is an empty cell, booleans are true and false.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: str(v).lower() if isinstance(v, bool) else v for k, v in row.items()})
+    _replace(path, text.getvalue().encode())
+
+
+def write_parquet(rows: Sequence[Row], path: Path) -> None:
+    """Write ``rows`` as Parquet; a ``UserError`` says how to install what it takes."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UserError(
+            f"{path.name} needs pyarrow ({error}): pip install 'scratchcard[parquet]', "
+            "or write CSV instead"
+        ) from error
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), sink)
+    _replace(path, sink.getvalue().to_pybytes())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

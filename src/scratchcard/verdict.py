@@ -5,49 +5,40 @@ Margins are declared beforehand, differences are paired, and what the data canno
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 from typing import Literal
 
-from scratchcard.contracts import Dimension
+from scratchcard.compare import (
+    Call,
+    Comparison,
+    accuracy_label,
+    compare,
+    pairs_of,
+    pooled_variance,
+    values_of,
+    voters,
+)
+from scratchcard.contracts import VOTING, Dimension, MetricSpec, Reading
+from scratchcard.paired import on_scale, quantile, seed_variance
+from scratchcard.results import Cell, Measured, Results
 
-Call = Literal["better", "matches", "worse", "undecided"]
+__all__ = [
+    "Band",
+    "Call",
+    "Comparison",
+    "Outcome",
+    "Region",
+    "Ticket",
+    "Verdict",
+    "judge",
+    "voters",
+]
+
 Outcome = Literal["pass", "fail", "undecided"]
 Region = Literal["I", "II", "III"]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One metric of one ticket against its dense twins, over seeds.
-
-    ``d``, ``lo``, ``hi`` and ``margin`` are in the metric's scale (a difference, or a log ratio),
-    oriented so that more is better.
-
-    Attributes:
-        metric: Label.
-        dense: Mean reading of the dense twins.
-        sparse: Mean reading of the tickets.
-        d: Mean difference.
-        stderr: Its standard error, over seeds and examples.
-        lo: Lower end of the two-sided 90 % interval of ``d``.
-        hi: Upper end.
-        margin: What matters; None for metrics that do not vote.
-        call: The rule's answer; None for metrics that do not vote.
-        seeds: How many pairs of networks.
-        hollow: Better, but accuracy does not pass: a win that does not count.
-    """
-
-    metric: str
-    dense: float
-    sparse: float
-    d: float
-    stderr: float
-    lo: float
-    hi: float
-    margin: float | None
-    call: Call | None
-    seeds: int
-    hollow: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,10 +53,12 @@ class Ticket:
         sparsity: The exact one.
         seeds: The seeds it rests on.
         comparisons: By label of the metric, all metrics that were read.
-        outcome: The design's rule.
+        outcome: The design's rule: a dimension that was not measured leaves a pass undecided.
+        measured: The same rule over the headline metrics of this study alone.
         why: What decided, in a few words.
         region: By accuracy; None if accuracy was not read.
-        dimensions: Per voting dimension a call, or None if it was not measured.
+        dimensions: Per voting dimension a call, or None if it was not measured: worse if any of
+            its metrics is, better or matches if none can be worse by its margin, else undecided.
         wins_all: The paper's LTH-PASS: at least as good as dense on every headline metric.
         no_worse: The same, read as "not worse by more than the margin" on the means.
     """
@@ -78,6 +71,7 @@ class Ticket:
     seeds: tuple[int, ...]
     comparisons: Mapping[str, Comparison]
     outcome: Outcome
+    measured: Outcome
     why: str
     region: Region | None
     dimensions: Mapping[Dimension, Call | None]
@@ -107,3 +101,161 @@ class Verdict:
     tickets: tuple[Ticket, ...]
     bands: Mapping[tuple[str, str, str], Band]
     unmeasured: tuple[Dimension, ...]
+
+
+PAPER_TOLERANCE = 0.01
+"""Region I ends where accuracy is this far below dense (read off the paper's figures)."""
+ROUNDING = 1e-12
+"""What sums of equal numbers may differ by."""
+
+Ballot = Mapping[str, Comparison | None]
+"""Label of each metric that votes to its comparison; None if no pair of networks was read."""
+
+
+def judge(results: Results) -> Verdict:
+    """Apply the design's rule to every ticket of a study.
+
+    A failed network or reading is left out, and said so; a reading that is not finite has failed.
+    """
+    pooled = {
+        setting: {label: pooled_variance(results, setting, label) for label in results.metrics}
+        for setting in results.settings
+    }
+    measured = {results.metrics[label].dimension for label in voters(results)}
+    return Verdict(
+        tickets=tuple(
+            _ticket(results, cell, pooled[cell.data, cell.model])
+            for cell in results.groups
+            if cell.method != "dense"
+        ),
+        bands={
+            (cell.data, cell.model, label): _band(values, spec)
+            for cell, members in results.groups.items()
+            for label, spec in results.metrics.items()
+            if cell.method == "dense" and (values := values_of(members, label))
+        },
+        unmeasured=tuple(dimension for dimension in VOTING if dimension not in measured),
+    )
+
+
+def _ticket(results: Results, cell: Cell, pooled: Mapping[str, float | None]) -> Ticket:
+    members = results.groups[cell]
+    comparisons = compare(results, members, pooled)
+    ballot = {label: comparisons.get(label) for label in voters(results)}
+    dimensions = {dimension: _dimension(results, dimension, ballot) for dimension in VOTING}
+    measured = _outcome(ballot)
+    complete = None not in dimensions.values()
+    seeds = tuple(member.network.seed for member in members if _was_read(results, member))
+    return Ticket(
+        *cell,
+        sparsity=median(member.sparsity for member in members),
+        seeds=seeds,
+        comparisons=comparisons,
+        outcome=measured if complete or measured == "fail" else "undecided",
+        measured=measured,
+        why=_why(results, ballot, dimensions, len(seeds), len(members)),
+        region=_region(results, members),
+        dimensions=dimensions,
+        wins_all=_no_loss(ballot, allowed=0.0),
+        no_worse=_no_loss(ballot, allowed=1.0),
+    )
+
+
+def _outcome(ballot: Ballot) -> Outcome:
+    if any(c is not None and c.call == "worse" for c in ballot.values()):
+        return "fail"
+    return (
+        "pass" if ballot and all(c is not None and c.safe for c in ballot.values()) else "undecided"
+    )
+
+
+def _dimension(results: Results, dimension: Dimension, ballot: Ballot) -> Call | None:
+    votes = [c for label, c in ballot.items() if results.metrics[label].dimension == dimension]
+    read = [c for c in votes if c is not None]
+    if not read:
+        return None
+    if any(c.call == "worse" for c in read):
+        return "worse"
+    if not all(c is not None and c.safe for c in votes):
+        return "undecided"
+    return "better" if any(c.call == "better" and not c.hollow for c in read) else "matches"
+
+
+def _no_loss(ballot: Ballot, allowed: float) -> bool:
+    """Whether no mean loss exceeds ``allowed`` margins: the paper's reading, without errors."""
+    return bool(ballot) and all(
+        c is not None and c.margin is not None and c.d >= -allowed * c.margin - ROUNDING
+        for c in ballot.values()
+    )
+
+
+def _why(
+    results: Results,
+    ballot: Ballot,
+    dimensions: Mapping[Dimension, Call | None],
+    seeds: int,
+    planned: int,
+) -> str:
+    """What decided, most important first."""
+    read = {label: c for label, c in ballot.items() if c is not None}
+    worse = [label for label, c in read.items() if c.call == "worse"]
+    unsure = [label for label, c in read.items() if not c.safe and label not in worse]
+    partly = [label for label, c in read.items() if c.seeds < seeds]
+    reasons = {
+        "worse": worse,
+        "a loss is not ruled out": unsure,
+        "no reading": [label for label in ballot if label not in read],
+        "some seeds lack a reading": partly,
+    }
+    said = [
+        f"{reason}: {', '.join(results.metrics[label].title for label in labels)}"
+        for reason, labels in reasons.items()
+        if labels
+    ]
+    if read and not (worse or unsure):
+        said.insert(0, f"no loss beyond the margin on {len(read)} headline metrics")
+    unmeasured = [dimension for dimension, call in dimensions.items() if call is None]
+    if unmeasured:
+        said.append(f"not measured: {', '.join(unmeasured)}")
+    if seeds < planned:
+        said.append(f"{planned - seeds} of {planned} seeds failed")
+    return "; ".join(said)
+
+
+def _region(results: Results, members: Sequence[Measured]) -> Region | None:
+    if any(measured.collapsed for measured in members):
+        return "III"
+    read = pairs_of(results, members, accuracy_label(results) or "")
+    if not read:
+        return None
+    dense, sparse = (fmean(pair[side].value for pair in read) for side in (0, 1))
+    if sparse <= _chance(read[0][1]):
+        return "III"
+    return "I" if sparse >= dense - PAPER_TOLERANCE - ROUNDING else "II"
+
+
+def _chance(accuracy: Reading) -> float:
+    """Two standard errors above what always naming the commonest class would score.
+
+    The classes are the reading's parts; without them nothing is called chance.
+    """
+    if len(accuracy.parts) < 2:
+        return -math.inf
+    sizes = [part.n for part in accuracy.parts.values()]
+    share = max(sizes) / sum(sizes)
+    return share + 2 * math.sqrt(share * (1 - share) / accuracy.n)
+
+
+def _was_read(results: Results, measured: Measured) -> bool:
+    return any(pairs_of(results, [measured], label) for label in results.metrics)
+
+
+def _band(values: Sequence[float], spec: MetricSpec) -> Band:
+    variance = seed_variance(values, spec.scale)
+    if variance is None:
+        return Band(fmean(values), None, None)
+    k, middle = len(values), float(on_scale(values, spec.scale).mean())
+    half = quantile(k - 1) * math.sqrt(variance * (1 + 1 / k))
+    ends = (middle - half, middle + half)
+    lo, hi = (math.exp(end) if spec.scale == "log" else end for end in ends)
+    return Band(fmean(values), lo, hi)

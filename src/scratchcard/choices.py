@@ -1,0 +1,248 @@
+"""What a study chooses from the registries: labels, kinds and options, resolved and tried out.
+
+Mistakes are collected, and a check whose premises already failed is left out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from scratchcard.contracts import MetricSpec, Spec, Step, Task, UserError
+from scratchcard.problems import Problems, show, unknown
+from scratchcard.registry import Registry
+from scratchcard.toml_lines import KeyPath
+
+S = TypeVar("S", bound=Spec)
+Profile = Literal["default", "paper"]
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RESERVED = ("dense",)
+
+
+class Choice(BaseModel):
+    """One thing a study uses.
+
+    Attributes:
+        label: What the study calls it.
+        kind: Its name in the registry.
+        params: Every option with its value: the default, else the profile's, else the study's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    kind: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Reads sections such as ``methods``.
+
+    Attributes:
+        problems: Where mistakes go.
+        profile: Which constants metrics get.
+        folders: Where relative paths are looked for, in this order.
+    """
+
+    problems: Problems
+    profile: Profile
+    folders: tuple[Path, ...]
+
+    def section(self, name: str, raw: object, registry: Registry[S]) -> dict[str, Choice]:
+        """The choices of a section that are right, by label in the order of the file."""
+        choices = {}
+        for label, options in self._tables(name, raw).items():
+            path = (name, label)
+            if not _LABEL.fullmatch(label) or label in _RESERVED:
+                self.problems.add(
+                    path,
+                    f"{show(label)} cannot be a label: take letters, digits, '.', '_' and '-', "
+                    f"and not {', '.join(map(show, _RESERVED))}; the kind can be named apart from "
+                    'the label: kind = "..."',
+                )
+            named = (*path, "kind") if "kind" in options else path
+            kind = options.pop("kind", label)
+            if not isinstance(kind, str):
+                self.problems.add(named, f"must be a name in quotes, not {show(kind)}")
+                continue
+            try:
+                spec = registry.get(kind)
+            except UserError as error:
+                self.problems.add(named, str(error))
+                continue
+            params = self._params(path, spec, options)
+            if params is not None:
+                choices[label] = Choice(label=label, kind=kind, params=params)
+        return choices
+
+    def defaults(self, spec: Spec) -> dict[str, Any]:
+        """The options of ``spec`` before the study has its say."""
+        own = {name: default for name, (_, default) in spec.parameters.items()}
+        paper = spec.paper if isinstance(spec, MetricSpec) and self.profile == "paper" else {}
+        return {**own, **paper}
+
+    def _tables(self, name: str, raw: object) -> dict[str, dict[str, Any]]:
+        """Both forms of a section, a list of names or tables by label, as tables."""
+        add = self.problems.add
+        tables: dict[str, dict[str, Any]] = {}
+        if isinstance(raw, list):
+            for index, label in enumerate(raw):
+                if not isinstance(label, str):
+                    add((name, index), f"must be a name in quotes, not {show(label)}")
+                elif label in tables:
+                    add((name, index), f"{show(label)} is listed twice")
+                else:
+                    tables[label] = {}
+                    self.problems.alias((name, label), of=(name, index))
+        elif isinstance(raw, dict):
+            for label, options in raw.items():
+                if isinstance(options, dict):
+                    tables[label] = dict(options)
+                else:
+                    add((name, label), f"must be a table of options, not {show(options)}")
+        else:
+            add((name,), f"must be a list of names or tables [{name}.LABEL], not {show(raw)}")
+        return tables
+
+    def _params(
+        self, path: KeyPath, spec: Spec, options: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Every option of ``spec``, or None if one is wrong."""
+        before = len(self.problems)
+        params = self.defaults(spec)
+        for key, raw in options.items():
+            if key in spec.parameters:
+                params[key] = self.problems.option((*path, key), spec.parameters[key][0], raw)
+            else:
+                self.problems.add((*path, key), unknown("option", key, spec.parameters))
+        for key, value in params.items():
+            if value is inspect.Parameter.empty:
+                self.problems.add((*path, key), "is required")
+            else:
+                params[key] = self._found((*path, key), value)
+        return params if len(self.problems) == before else None
+
+    def _found(self, path: KeyPath, value: Any) -> Any:
+        """``value`` with every path in it made absolute."""
+        if isinstance(value, tuple):
+            return tuple(self._found((*path, index), item) for index, item in enumerate(value))
+        if not isinstance(value, Path):
+            return value
+        places = [folder / value.expanduser() for folder in self.folders]
+        for place in places:
+            if place.exists():
+                return place
+        looked = " and ".join(dict.fromkeys(map(str, places)))
+        self.problems.add(path, f'"{value}" does not exist (looked for {looked})')
+        return value
+
+
+def tried(
+    section: str,
+    choices: Mapping[str, Choice],
+    registry: Registry[S],
+    trial: Callable[[Any], object],
+    problems: Problems,
+) -> dict[str, Any]:
+    """An instance of each choice, by label, that can be made and that ``trial`` does not refuse."""
+    made = {}
+    for label, choice in choices.items():
+        try:
+            made[label] = registry.get(choice.kind).target(**choice.params)
+            trial(made[label])
+        except (ValueError, OSError) as error:
+            made.pop(label, None)
+            problems.add((section, label), str(error))
+    return made
+
+
+def check_models(
+    models: Mapping[str, Choice],
+    registry: Registry[Any],
+    tasks: Mapping[str, Task],
+    problems: Problems,
+) -> None:
+    """Build every model for every data set."""
+    if not tasks:
+        return
+    import torch  # here, because a study that names no known model must not wait for it
+
+    for label, choice in models.items():
+        for data, task in tasks.items():
+            try:
+                # A fork, because reading a study must not draw from the user's random numbers.
+                with torch.random.fork_rng(devices=[]):
+                    registry.get(choice.kind).target(task, **choice.params)
+            except ValueError as error:
+                problems.add(("models", label), f"does not fit data.{data} ({task}): {error}")
+
+
+def check_times(
+    methods: Mapping[str, Any],
+    choices: Mapping[str, Choice],
+    sparsities: Iterable[float],
+    epochs: int | None,
+    problems: Problems,
+) -> None:
+    """Ask every method for its rounds and its steps of training."""
+    for label, method in methods.items():
+        try:
+            for sparsity in sparsities:
+                method.rounds(sparsity)
+            steps = dict.fromkeys((method.starts_from, method.scored_at))
+        except ValueError as error:
+            problems.add(("methods", label), str(error))
+            continue
+        for step in steps:
+            try:
+                within(step, epochs)
+            except ValueError as error:
+                said = [key for key, value in choices[label].params.items() if value == step]
+                problems.add(("methods", label, *said[:1]), str(error))
+
+
+def within(step: str, epochs: int | None) -> str:
+    """``step`` itself, or a ``ValueError`` if it is none or lies beyond the end of training."""
+    moment = Step.parse(step)
+    if epochs is not None and moment.unit == "ep" and moment.value > epochs:
+        raise UserError(f"{show(step)} lies beyond the end of training, which has {epochs} epochs")
+    return step
+
+
+def lacks(needs: Iterable[str], ood: bool, data: Mapping[str, Any]) -> list[str]:
+    """What a study has to be given before a metric that ``needs`` can be measured.
+
+    Args:
+        needs: Names out of ``contracts.NEEDS``.
+        ood: Whether the study has an out-of-distribution set.
+        data: Its data sets, by label.
+    """
+    wishes = {need.partition("_")[0] for need in needs}
+    messages = []
+    if "ood" in wishes and not ood:
+        messages.append(
+            "needs an out-of-distribution set, and the study has none: add a table such as "
+            "[ood.gaussian-noise]"
+        )
+    if "val" in wishes:
+        messages += [
+            f"needs validation images, and data.{label} has none: give it val_images = 500 or, "
+            "if its kind has the option, a val path"
+            for label, dataset in data.items()
+            if not has_val(dataset)
+        ]
+    return messages
+
+
+def has_val(dataset: Any) -> bool:
+    """Whether a data set has validation images."""
+    own = getattr(dataset, "has_val", None) or getattr(dataset, "val", None)
+    return bool(own or dataset.val_images)

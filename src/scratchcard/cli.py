@@ -1,0 +1,253 @@
+"""The command line: parse, call, print.
+
+Everything heavy is imported inside the verbs, so that ``--help`` and a finished study answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from scratchcard.contracts import UserError
+
+if TYPE_CHECKING:
+    from scratchcard.graph import Plan
+    from scratchcard.runs import Summary
+    from scratchcard.study import Study
+
+FINE, WRONG_INPUT, STAGES_FAILED, INTERRUPTED = 0, 2, 3, 130
+
+app = App(
+    name="scratchcard",
+    help="A report card for lottery tickets: what a sparse network wins and loses against its "
+    "dense twin, with error bars.",
+    version_flags=["--version"],
+)
+
+DataRoot = Annotated[
+    Path | None, Parameter(help="Folder where relative paths of the study are looked for first.")
+]
+Home = Annotated[Path, Parameter(name="--runs", help="Folder of results, plans and reports.")]
+Workers = Annotated[int | None, Parameter(help="Worker processes; default one a core.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Kind of device.")]
+RUNS = Path("runs")
+
+
+@app.command
+def demo(*, runs: Home = RUNS, workers: Workers = None) -> int:
+    """Run a real study on scikit-learn's handwritten digits; takes a minute or two."""
+    return _run(Path(__file__).parent / "demo.toml", None, runs, workers, "cpu", None)
+
+
+@app.command
+def init(file: Path = Path("study.toml")) -> int:
+    """Write a commented study file to start from.
+
+    Args:
+        file: Where to.
+    """
+    if file.exists():
+        raise UserError(f"{file} exists already; name another file: scratchcard init OTHER.toml")
+    file.write_text((Path(__file__).parent / "demo.toml").read_text())
+    print(f"Wrote {file}. Next: scratchcard plan {file}")
+    return FINE
+
+
+@app.command
+def plan(
+    study: Path,
+    *,
+    data_root: DataRoot = None,
+    runs: Home = RUNS,
+    workers: Workers = None,
+    device: Device = "auto",
+) -> int:
+    """Say how many stages a study has, how many are done, and how long the rest will take.
+
+    Args:
+        study: The study file.
+    """
+    from scratchcard.engines.order import makespan
+    from scratchcard.estimate import Estimate, rehearse
+    from scratchcard.live import duration
+    from scratchcard.runs import default_workers, prepare
+
+    loaded = _load(study, data_root)
+    folder, planned, _ = prepare(loaded, runs, device)
+    done = {digest for digest in planned.stages if folder.store.has(digest)}
+    print(_counts(planned, done))
+    if len(done) < len(planned.stages):
+        estimate = Estimate.of(planned, folder.store, done)
+        source = "from what is done"
+        if not estimate.informed:
+            estimate, source = rehearse(loaded), "from a few training steps; good to a factor of 2"
+        count = workers or default_workers(device)
+        seconds = makespan(planned.stages.values(), estimate.seconds, count, done=done)
+        print(f"The rest will take about {duration(seconds)} with {count} workers ({source}).")
+    return FINE
+
+
+@app.command
+def run(
+    study: Path,
+    *,
+    data_root: DataRoot = None,
+    runs: Home = RUNS,
+    workers: Workers = None,
+    device: Device = "auto",
+    only: str | None = None,
+) -> int:
+    """Run what is missing of a study, judge it and write the report.
+
+    Stop it at any moment; the next run goes on where it was.
+
+    Args:
+        study: The study file.
+        only: Run just this stage again (the beginning of its digest), and what it needs.
+    """
+    return _run(study, data_root, runs, workers, device, only)
+
+
+@app.command
+def status(study: Path, *, runs: Home = RUNS) -> int:
+    """Show where a study stands, also while another process runs it.
+
+    Args:
+        study: The study file, or the study's name.
+    """
+    import json
+
+    from scratchcard.runs import Folder, name_of
+    from scratchcard.snapshot import Snapshot
+
+    folder = Folder(runs, name_of(study))
+    snapshot = Snapshot.load(folder.snapshot)
+    if snapshot is None:
+        raise UserError(
+            f'no study "{folder.name}" in {runs}; start one with: scratchcard run {study}'
+        )
+    done = {digest for digest in snapshot.plan.stages if folder.store.has(digest)}
+    print(_counts(snapshot.plan, done))
+    if folder.locked():
+        print("A run is going on.")
+        if folder.progress.exists():
+            for row in json.loads(folder.progress.read_text())["running"]:
+                print(f"  {row['label']}  {row['fraction']:.0%}")
+    for record in sorted(folder.failures.glob("*.json")) if folder.failures.exists() else ():
+        failure = json.loads(record.read_text())
+        print(f"failed: {failure['label']}: {failure['error']}\n  repeat it: {failure['repeat']}")
+    if folder.report.exists():
+        print(f"Report: {folder.report}")
+    return FINE
+
+
+@app.command
+def report(
+    study: Path,
+    *,
+    data_root: DataRoot = None,
+    runs: Home = RUNS,
+    device: Device = "auto",
+    figures: Path | None = None,
+) -> int:
+    """Rebuild the report from what is measured so far; run nothing.
+
+    Args:
+        study: The study file.
+        figures: Folder for publication figures (PDF and SVG).
+    """
+    from scratchcard import runs as studies
+
+    loaded = _load(study, data_root)
+    folder, planned, key = studies.prepare(loaded, runs, device)
+    summary = studies.report(loaded, folder, planned, key, figures)
+    _show(summary)
+    if figures is not None:
+        print(f"Figures: {figures}")
+    return FINE
+
+
+@app.command
+def explain(name: str | None = None) -> int:
+    """Tell what a method, metric, model or kind of data set is: formula, source, use and limits.
+
+    Args:
+        name: Such as lth or ece; leave it out for a list of all.
+    """
+    from scratchcard.explain import catalogue, page
+
+    print(catalogue() if name is None else page(name))
+    return FINE
+
+
+def main() -> None:
+    """Entry point: friendly errors, and exit codes 0 fine, 1 gate failed, 2 input, 3 stages failed."""
+    try:
+        code = app(result_action="return_value", exit_on_error=False, print_error=True)
+    except UserError as error:
+        print(f"scratchcard: {error}", file=sys.stderr)
+        code = WRONG_INPUT
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _load(study: Path, data_root: Path | None) -> Study:
+    from scratchcard.study import Study
+
+    return Study.load(study, data_root=data_root)
+
+
+def _run(
+    file: Path,
+    data_root: Path | None,
+    home: Path,
+    workers: int | None,
+    device: str,
+    only: str | None,
+) -> int:
+    from scratchcard import runs as studies
+
+    if only is None and (summary := studies.finished(file, data_root, home, device)) is not None:
+        _show(summary)
+        return FINE
+
+    from rich.console import Console
+
+    from scratchcard.estimate import Estimate
+    from scratchcard.live import Display
+
+    loaded = _load(file, data_root)
+    folder, planned, _ = studies.prepare(loaded, home, device)
+    done = {digest for digest in planned.stages if folder.store.has(digest)}
+    count = workers or studies.default_workers(device)
+    print(f"{_counts(planned, done)} Running with {count} workers.", flush=True)
+    display = Display(planned, Estimate.of(planned, folder.store, done), count, Console())
+    with display:
+        summary = studies.run(
+            loaded, home=home, workers=count, device=device, only=only, on_event=display
+        )
+    _show(summary)
+    if summary.missing:
+        print(
+            f"{summary.missing} stages are missing; see: scratchcard status {file}", file=sys.stderr
+        )
+        return STAGES_FAILED
+    return FINE
+
+
+def _show(summary: Summary) -> None:
+    print(f"\n{summary.sentence}\n\nReport: {summary.report}")
+
+
+def _counts(planned: Plan, done: set[str]) -> str:
+    from collections import Counter
+
+    kinds = Counter(stage.kind for stage in planned.stages.values())
+    of = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    networks = len(planned.networks)
+    return f"{len(planned.stages)} stages ({of}) for {networks} networks; {len(done)} are done."

@@ -1,0 +1,1 @@
+"""How honest a network's probabilities are."""

@@ -1,0 +1,1 @@
+"""How well a network answers: on clean images, under attack, and on images of another kind."""

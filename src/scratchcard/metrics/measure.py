@@ -1,0 +1,165 @@
+"""One metric of one network: options checked, inputs computed when wanted, the answer checked."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+from torch import nn
+
+from scratchcard.contracts import NEEDS, MetricSpec, Reading, UserError
+from scratchcard.metrics.inputs import Data, as_images, as_pixels
+from scratchcard.probe import Predictions, device_of, floats, inference_copy, logits
+from scratchcard.registry import METRICS, did_you_mean
+
+_ARGUMENT = {
+    "val_logits": "val",
+    "ood_logits": "ood",
+    "dense_logits": "dense",
+    "dense_model": "dense",
+}
+"""Which argument of ``measure`` gives a need that is not its own name."""
+
+
+def options(spec: MetricSpec, profile: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The constants a metric is called with: its defaults, the profile's, then the user's.
+
+    Raises:
+        UserError: An unknown profile or option, or one that has no default and is not given.
+    """
+    if profile not in ("default", "paper"):
+        raise UserError(f'unknown profile "{profile}" (known: default, paper)')
+    for name in params:
+        if name not in spec.parameters:
+            known = ", ".join(spec.parameters) or "none"
+            raise UserError(
+                f'metric "{spec.name}" has no option "{name}"'
+                f"{did_you_mean(name, spec.parameters)} (options: {known})"
+            )
+    defaults = {name: default for name, (_, default) in spec.parameters.items()}
+    full = defaults | (dict(spec.paper) if profile == "paper" else {}) | dict(params)
+    for name, value in full.items():
+        if value is inspect.Parameter.empty:
+            raise UserError(f'metric "{spec.name}" needs the option "{name}"')
+    return full
+
+
+def call(
+    spec: MetricSpec, available: Mapping[str, Callable[[], Any]], params: Mapping[str, Any]
+) -> Reading:
+    """Compute a metric from what is available.
+
+    Args:
+        spec: The metric.
+        available: Names out of ``contracts.NEEDS`` to functions that give them; only those that
+            the metric needs are called.
+        params: Every option of the metric (``options``).
+
+    Returns:
+        Its reading, with ``params`` complete.
+
+    Raises:
+        UserError: Something it needs is not available.
+        ValueError: The value or its standard error is not a finite number.
+    """
+    for need in spec.needs:
+        if need not in available:
+            raise UserError(
+                f'metric "{spec.name}" needs {need} ({NEEDS[need]}): '
+                f"pass {_ARGUMENT.get(need, need)}=..."
+            )
+    reading: Reading = spec.target(*(available[need]() for need in spec.needs), **params)
+    if not (math.isfinite(reading.value) and math.isfinite(reading.stderr)):
+        raise ValueError(
+            f'metric "{spec.name}" is {reading.value} with standard error {reading.stderr}, '
+            "not a finite number"
+        )
+    return replace(reading, params=dict(params))
+
+
+def measure(
+    model: nn.Module,
+    metric: str,
+    test: Data,
+    *,
+    train: Data | None = None,
+    val: Data | None = None,
+    ood: Mapping[str, Data] | None = None,
+    dense: nn.Module | None = None,
+    profile: str = "default",
+    **params: Any,
+) -> Reading:
+    """Measure a network with the function that a study would use.
+
+    Args:
+        model: Images in [0, 1] to logits, normalisation inside; it is left as it is.
+        metric: A registered name.
+        test: Images and labels: a pair of tensors, a ``torch.utils.data.Dataset``, a
+            ``DataLoader`` (not a shuffling one: differences are paired by order) or ``Images``.
+        train: The same of the training split, not augmented, for metrics that want it.
+        val: The same of the validation split.
+        ood: Name of each out-of-distribution set to its images; labels are not needed.
+        dense: The dense twin, for metrics of a pair.
+        profile: ``"default"``, or ``"paper"`` for the constants of the official code.
+        **params: Options of the metric.
+
+    Raises:
+        UserError: An unknown metric or option, data that cannot be used, or an input the metric
+            needs and that was not given.
+
+    >>> import torch
+    >>> images, labels = torch.rand(4, 1, 2, 2), torch.tensor([0, 1, 0, 1])
+    >>> flat = nn.Sequential(nn.Flatten(), nn.Linear(4, 2), nn.Softplus(beta=1e9))
+    >>> _ = nn.init.zeros_(flat[1].weight), nn.init.zeros_(flat[1].bias)
+    >>> measure(flat, "accuracy", (images, labels)).value
+    0.5
+    """
+    spec = METRICS.get(metric)
+    full = options(spec, profile, params)
+    return call(spec, providers(model, test, train=train, val=val, ood=ood, dense=dense), full)
+
+
+def providers(
+    model: nn.Module,
+    test: Data,
+    *,
+    train: Data | None = None,
+    val: Data | None = None,
+    ood: Mapping[str, Data] | None = None,
+    dense: nn.Module | None = None,
+) -> dict[str, Callable[[], Any]]:
+    """What can be had from what was given; all but the test images waits until it is asked for."""
+    images = as_images(test)
+    sample = floats(images.pixels[:8])
+
+    @cache
+    def fast(network: nn.Module) -> nn.Module:
+        return inference_copy(network, sample.to(device_of(network)))
+
+    def predict(network: nn.Module, data: Data) -> Predictions:
+        own = as_images(data)
+        return Predictions(logits(fast(network), own.pixels), own.labels.cpu().numpy())
+
+    found: dict[str, Callable[[], Any]] = {
+        "logits": partial(predict, model, images),
+        "model": lambda: copy.deepcopy(model).eval(),
+        "test": lambda: images,
+    }
+    if train is not None:
+        found["train"] = partial(as_images, train)
+    if val is not None:
+        found["val"] = partial(as_images, val)
+        found["val_logits"] = partial(predict, model, val)
+    if ood is not None:
+        found["ood_logits"] = lambda: {
+            name: logits(fast(model), as_pixels(data)) for name, data in ood.items()
+        }
+    if dense is not None:
+        found["dense_logits"] = partial(predict, dense, images)
+        found["dense_model"] = lambda: copy.deepcopy(dense).eval()
+    return found

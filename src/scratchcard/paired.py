@@ -1,0 +1,175 @@
+"""The difference between sparse networks and their dense twins, with its uncertainty.
+
+Two things make it uncertain: the seeds of training, and the examples it was measured on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from scratchcard.contracts import Reading
+
+Scale = Literal["linear", "log"]
+Pair = tuple[Reading, Reading]
+"""The readings of a dense network and of its sparse twin, in this order."""
+
+PRIOR = 6.0
+"""Degrees of freedom that the pooled seed variance weighs beside a group's own k - 1."""
+LEVEL = 0.05
+"""Of the one-sided tests; the interval is two-sided at 1 - 2 x LEVEL."""
+FLOOR = 1e-12
+"""What a log scale makes of zero and of negative numbers (an estimated trace can be negative)."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An estimated mean difference, oriented so that more is better, in the metric's scale.
+
+    Attributes:
+        d: The mean over pairs.
+        stderr: Its standard error, over seeds and examples; infinite where unknown.
+        df: Degrees of freedom of ``stderr``.
+    """
+
+    d: float
+    stderr: float
+    df: float
+
+    def interval(self) -> tuple[float, float]:
+        """The two-sided 90 % interval of ``d``."""
+        half = quantile(self.df) * self.stderr
+        return self.d - half, self.d + half
+
+    def p_worse(self) -> float:
+        """One-sided p value of "d >= 0": small where sparse is worse than dense."""
+        from scipy import special
+
+        if self.stderr == 0:
+            return 0.0 if self.d < 0 else 1.0
+        return float(special.stdtr(self.df, self.d / self.stderr))
+
+    def p_better(self) -> float:
+        """One-sided p value of "d <= 0"."""
+        return Difference(-self.d, self.stderr, self.df).p_worse()
+
+
+def quantile(df: float) -> float:
+    """The 95 % quantile of Student's t; of the normal distribution for infinite ``df``.
+
+    >>> round(quantile(4), 3), round(quantile(math.inf), 3)
+    (2.132, 1.645)
+    """
+    from scipy import special
+
+    return float(special.stdtrit(df, 1 - LEVEL))
+
+
+def on_scale(values: np.ndarray | Sequence[float], scale: Scale) -> np.ndarray:
+    """``values`` as they are, or their logarithms (nothing below ``FLOOR``)."""
+    values = np.asarray(values, dtype=np.float64)
+    return np.log(np.maximum(values, FLOOR)) if scale == "log" else values
+
+
+def seed_variance(values: Sequence[float], scale: Scale) -> float | None:
+    """The variance of readings over seeds; None of a single one.
+
+    >>> seed_variance([0.1, 0.3], "linear")
+    0.02
+    """
+    return float(on_scale(values, scale).var(ddof=1)) if len(values) > 1 else None
+
+
+def shrunk(variance: float | None, k: int, pooled: float) -> float:
+    """A seed variance of k readings, drawn towards the study's: it then has PRIOR + k - 1 df.
+
+    >>> shrunk(4.0, k=3, pooled=1.0)
+    1.75
+    """
+    own = 0.0 if variance is None else (k - 1) * variance
+    return (PRIOR * pooled + own) / (PRIOR + k - 1)
+
+
+def difference(
+    pairs: Sequence[Pair], *, better: Literal["higher", "lower"], scale: Scale, pooled: float | None
+) -> Difference:
+    """Mean sparse minus dense over ``pairs`` of one seed each, the sign turned so more is better.
+
+    The variance is ``(s_dense² + s_sparse²) / k`` with both seed variances shrunk, plus the
+    variance over examples. That pairs share a seed does not reduce the first part. The degrees of
+    freedom are Satterthwaite's: 6 + k - 1 for either shrunk variance, infinite for the examples.
+
+    Args:
+        pairs: Readings of the dense and of the sparse network, finite, at least one pair.
+        better: Which way the metric is oriented.
+        scale: On which differences are taken.
+        pooled: The metric's seed variance in this study; None if every group is one network, and
+            then the answer is about these networks, not about the method.
+    """
+    k = len(pairs)
+    columns = [[pair[side].value for pair in pairs] for side in (0, 1)]
+    dense, sparse = (on_scale(column, scale) for column in columns)
+    d = float((sparse - dense).mean()) * (1 if better == "higher" else -1)
+    seeds = [
+        shrunk(seed_variance(column, scale), k, pooled) / k if pooled is not None else 0.0
+        for column in columns
+    ]
+    variance = sum(seeds) + example_variance(pairs, scale)
+    spread = sum(part**2 for part in seeds) / (PRIOR + k - 1)
+    df = variance**2 / spread if spread > 0 and math.isfinite(variance) else math.inf
+    return Difference(d, math.sqrt(variance), df)
+
+
+def example_variance(pairs: Sequence[Pair], scale: Scale) -> float:
+    """The variance of the mean difference over the choice of test examples; infinite if unknown.
+
+    Paired where every reading has a value per example (delta method on a log scale) or the
+    statistic on common resamples. Readings with a standard error alone cannot be paired; as their
+    errors may be shared by the seeds, averaging over seeds then does not shrink them.
+    """
+    examples = _columns(pairs, lambda reading: reading.examples)
+    replicates = _columns(pairs, lambda reading: reading.replicates)
+    if examples is not None:
+        if scale == "log":
+            examples = examples / np.maximum(examples.mean(axis=-1, keepdims=True), FLOOR)
+        means = (examples[:, 1] - examples[:, 0]).mean(axis=0)
+        variance = means.var(ddof=1) / len(means)
+    elif replicates is not None:
+        on = on_scale(replicates, scale)
+        variance = (on[:, 1] - on[:, 0]).mean(axis=0).var(ddof=1)
+    else:
+        errors = np.array([[_relative(reading, scale) for reading in pair] for pair in pairs])
+        variance = (errors**2).sum(axis=1).mean()
+    return float(variance) if math.isfinite(variance) else math.inf
+
+
+def _columns(
+    pairs: Sequence[Pair], column: Callable[[Reading], np.ndarray | None]
+) -> np.ndarray | None:
+    """The arrays of all readings as [pairs, 2, n]; None unless all have one of the same length."""
+    arrays = [column(reading) for pair in pairs for reading in pair]
+    if any(a is None or len(a) < 2 or len(a) != len(arrays[0]) for a in arrays):  # type: ignore[arg-type]
+        return None
+    return np.asarray(arrays, dtype=np.float64).reshape(len(pairs), 2, -1)
+
+
+def _relative(reading: Reading, scale: Scale) -> float:
+    return reading.stderr / max(reading.value, FLOOR) if scale == "log" else reading.stderr
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values, in the order given.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted

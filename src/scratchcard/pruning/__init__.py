@@ -1,0 +1,8 @@
+"""Pruning methods, one a file: a score, an allocation of the budget to layers, and a schedule.
+
+``prune`` is the way in from Python; studies reach the same methods by name.
+"""
+
+from scratchcard.pruning.prune import prune
+
+__all__ = ["prune"]

@@ -1,0 +1,109 @@
+"""Prune any model from Python, with the same methods and the same bits as a study."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from scratchcard.contracts import Context, Method, UserError
+from scratchcard.masks import Masks
+from scratchcard.registry import METHODS, did_you_mean
+from scratchcard.seeds import torch_stream
+
+
+def prune(
+    model: nn.Module,
+    method: str,
+    *,
+    sparsity: float,
+    data: Iterable[tuple[torch.Tensor, torch.Tensor]] | None = None,
+    seed: int = 0,
+    masks: Masks | None = None,
+    prunable: Sequence[str] = ("conv", "linear"),
+    **options: Any,
+) -> Masks:
+    """Choose the masks of ``method`` for ``model`` as it is now, and apply them in place.
+
+    Training is yours: rewind and retrain as the method wants it, calling ``masks.attach`` on your
+    optimiser; or run a study, which does all of it.
+
+    Args:
+        model: The network to score and prune: fresh for methods that prune before training,
+            trained for those that prune after it.
+        method: Name of a registered method, such as ``"omp"``.
+        sparsity: Share of the prunable weights that shall be zero, exact to one weight.
+        data: Batches (images in [0, 1] [B, C, H, W], labels [B]) for methods that look at data;
+            the first is used.
+        seed: Of the method's random draws.
+        masks: What an earlier round kept; a cut weight stays cut.
+        prunable: Kinds of layers: ``"conv"``, ``"linear"``.
+        options: The method's own options, such as ``allocation="uniform"``.
+
+    Returns:
+        The masks, already applied.
+
+    Raises:
+        UserError: Unknown method or option, a sparsity out of range, or missing data.
+    """
+    spec = METHODS.get(method)
+    for name in options:
+        if name not in spec.parameters:
+            raise UserError(
+                f'{method} has no option "{name}"{did_you_mean(name, spec.parameters)} '
+                f"(known: {', '.join(spec.parameters) or 'none'})"
+            )
+    if not 0 <= sparsity < 1:
+        raise UserError(f"sparsity {sparsity} must lie in [0, 1): the share of weights cut")
+    if spec.needs_data and data is None:
+        raise UserError(f"{method} looks at training data: pass data=[(images, labels)]")
+    images, labels = next(iter(data)) if data is not None else (None, None)
+    chosen = choose(
+        spec.target(**options),
+        model=model,
+        masks=masks if masks is not None else Masks.ones(model, prunable),
+        sparsity=sparsity,
+        seed=seed,
+        images=images,
+        labels=labels,
+    )
+    chosen.apply_(model)
+    return chosen
+
+
+def choose(
+    method: Method,
+    *,
+    model: nn.Module,
+    masks: Masks,
+    sparsity: float,
+    seed: int,
+    images: torch.Tensor | None = None,
+    labels: torch.Tensor | None = None,
+) -> Masks:
+    """One round of ``method``: masks at exactly ``sparsity``, ``model`` left as it was.
+
+    Raises:
+        UserError: Fewer weights are left than ``sparsity`` keeps.
+    """
+    masks = masks.to("cpu")
+    if masks.count_at(sparsity) > masks.kept:
+        raise UserError(
+            f"sparsity {sparsity:g} keeps more weights than the {masks.kept:,} that are left "
+            f"(sparsity {masks.sparsity:g})"
+        )
+    context = Context(
+        model=copy.deepcopy(model),
+        masks=masks,
+        sparsity=sparsity,
+        generator=torch_stream(seed, "prune"),
+        images=images,
+        labels=labels,
+    )
+    chosen = method.start(context)
+    assert chosen.kept == masks.count_at(sparsity), f"{chosen!r} is not at sparsity {sparsity}"
+    assert not any((chosen[n] & ~masks[n]).any() for n in masks), "a cut weight was revived"
+    return chosen

@@ -1,0 +1,1 @@
+"""What a reader sees of a study: sentences, figures and the page."""

@@ -1,0 +1,174 @@
+"""Figures for papers, in the layout of Chen et al. (2022): one a metric, and all in an overview.
+
+PDF and SVG at the width of a TMLR page, fonts embedded, the same bytes for the same results.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogFormatter
+
+from scratchcard.report import curves, theme
+from scratchcard.report.curves import Curve, Panel
+from scratchcard.results import Results
+from scratchcard.verdict import Verdict
+
+WIDTH = 6.5
+"""Inches of text on a TMLR page."""
+TOGETHER = 4
+"""More methods than this are spread over two panels that share their axis, as in the paper."""
+ACROSS = 3
+"""Small multiples in a row of the overview."""
+DASHES = {"I": "solid", "II": (0, (4, 2)), "III": (0, (1, 1.6))}
+INK = "#222222"
+
+
+def write(results: Results, verdict: Verdict, folder: Path) -> list[Path]:
+    """One figure per metric and an overview, each as PDF and SVG; returns what was written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    panels = curves.panels(results, verdict)
+    paths = []
+    with rc_context(theme.rc()):
+        for metric in dict.fromkeys(panel.metric for panel in panels):
+            mine = [panel for panel in panels if panel.metric == metric]
+            paths += _save(one(results, mine), folder, metric)
+        if panels:
+            paths += _save(overview(results, panels), folder, "overview")
+    return paths
+
+
+def one(results: Results, panels: Sequence[Panel]) -> Figure:
+    """A metric: a row per data set and model, the methods in one panel or two."""
+    groups = halves(list(results.methods))
+    width = WIDTH if len(groups) > 1 else 0.62 * WIDTH
+    figure = Figure(figsize=(width, 0.45 + 1.75 * len(panels)), layout="constrained")
+    rows = figure.subplots(len(panels), len(groups), sharex=True, sharey="row", squeeze=False)
+    for panel, row in zip(panels, rows, strict=True):
+        for group, axes in zip(groups, row, strict=True):
+            draw(axes, results, panel, group)
+        row[0].set_ylabel(_label(panel))
+        if len(results.settings) > 1:
+            row[0].set_title(f"{panel.data} · {panel.model}", loc="left")
+    for axes in rows[-1]:
+        axes.set_xlabel("sparsity, %")
+    _legend(figure, results, columns=3 if len(groups) == 1 else 4)
+    return figure
+
+
+def overview(results: Results, panels: Sequence[Panel]) -> Figure:
+    """Every panel as a small multiple, under one legend."""
+    deep = -(-len(panels) // ACROSS)
+    figure = Figure(figsize=(WIDTH, 0.5 + 1.45 * deep), layout="constrained")
+    grid = figure.subplots(deep, ACROSS, sharex=True, squeeze=False)
+    for i, axes in enumerate(grid.flat):
+        if i >= len(panels):
+            axes.set_axis_off()
+            continue
+        draw(axes, results, panels[i], list(results.methods))
+        where = f"{panels[i].data} · {panels[i].model}: " if len(results.settings) > 1 else ""
+        axes.set_title(where + _label(panels[i]), loc="left")
+        if i + ACROSS >= len(panels):
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("sparsity, %")
+    _legend(figure, results, columns=4)
+    return figure
+
+
+def halves(methods: list[str]) -> list[list[str]]:
+    """The methods of each panel, in the study's order.
+
+    >>> halves(["lth", "random", "omp", "snip", "grasp", "synflow"])
+    [['lth', 'random', 'omp'], ['snip', 'grasp', 'synflow']]
+    """
+    if len(methods) <= TOGETHER:
+        return [methods]
+    middle = -(-len(methods) // 2)
+    return [methods[:middle], methods[middle:]]
+
+
+def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> None:
+    """One panel: the dense band and line, and each method's interval, seeds, means and regions."""
+    rungs = curves.ladder(results)
+    if panel.log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())
+    if panel.band is not None:
+        if panel.band.lo is not None and panel.band.hi is not None:
+            axes.axhspan(panel.band.lo, panel.band.hi, color=INK, alpha=0.08, linewidth=0)
+        axes.axhline(panel.band.mean, color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
+    twins = [dot.value for dot in panel.dense]
+    axes.plot([0.0] * len(twins), twins, ".", color=INK, alpha=0.6, markersize=2.5)
+    looks = theme.looks(results.methods)
+    for curve in panel.curves:
+        if curve.method in methods:
+            _curve(axes, curve, looks[curve.method])
+    ticks = range(len(rungs) + 1)
+    names = ["0", *(f"{100 * rung:.3g}" for rung in rungs)]
+    every = -(-len(names) // 7)
+    axes.set_xticks(list(ticks)[::-every], names[::-every])
+    axes.set_xlim(-0.35, len(rungs) + 0.35)
+
+
+def _curve(axes: Axes, curve: Curve, look: theme.Look) -> None:
+    colour = look.hue.light
+    banded = [(p.x, p.lo, p.hi) for p in curve.points if p.lo is not None and p.hi is not None]
+    if banded:
+        x, lo, hi = zip(*banded, strict=True)
+        axes.fill_between(x, lo, hi, color=colour, alpha=0.13, linewidth=0)
+    for region, points in curve.runs():
+        axes.plot(
+            [p.x for p in points],
+            [p.mean for p in points],
+            color=colour,
+            linewidth=1.2,
+            linestyle=DASHES[region],
+        )
+    seeds = [dot.x for dot in curve.dots], [dot.value for dot in curve.dots]
+    axes.plot(*seeds, ".", color=colour, alpha=0.4, markersize=2.5, markeredgewidth=0)
+    means = [p.x for p in curve.points], [p.mean for p in curve.points]
+    axes.plot(*means, look.shape.matplotlib, color=colour, markersize=3.4, markeredgewidth=0)
+
+
+def _label(panel: Panel) -> str:
+    return f"{panel.title} ({panel.unit})" if panel.unit else panel.title
+
+
+def _legend(figure: Figure, results: Results, *, columns: int) -> None:
+    handles: list[object] = [
+        (
+            Patch(color=INK, alpha=0.08, linewidth=0),
+            Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (5, 3))),
+        )
+    ]
+    labels = ["Dense twin"]
+    for method, look in theme.looks(results.methods).items():
+        marker = look.shape.matplotlib
+        handles.append(Line2D([], [], color=look.hue.light, marker=marker, markersize=3.6, lw=1.2))
+        labels.append(results.methods[method])
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(columns, len(labels)),
+        handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
+    )
+
+
+def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    stem = re.sub(r"[^\w.-]+", "-", name)
+    dates: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    paths = []
+    for kind, metadata in dates.items():
+        path = folder / f"{stem}.{kind}"
+        figure.savefig(path, metadata=metadata)
+        paths.append(path)
+    return paths

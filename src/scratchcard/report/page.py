@@ -1,0 +1,166 @@
+"""The report as one HTML file that loads nothing, reads without JavaScript, prints, and keeps.
+
+Tables are made here; charts are drawn by the reader's browser from data in the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from scratchcard.report import charts, curves, guide, tables, theme, words
+from scratchcard.report.summary import GLYPHS, badges, chosen_rung, facts, warnings
+from scratchcard.results import Results, long_table, write_csv
+from scratchcard.verdict import Verdict
+
+HERE = Path(__file__).parent
+
+
+def render(
+    results: Results, verdict: Verdict, *, evidence: Mapping[str, object] | None = None
+) -> str:
+    """The whole page.
+
+    Args:
+        results: What was measured.
+        verdict: What ``verdict.judge`` says of it.
+        evidence: Anything that backs the numbers, by name: versions, machine, command.
+    """
+    rungs = curves.ladder(results)
+    panels = curves.panels(results, verdict)
+    said = words.sentences(results, verdict)
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    return _template().render(
+        results=results,
+        policy=_policy(vega_bundle(), script),
+        style=Markup(_style(results)),
+        facts=facts(results),
+        headline=[said[0], *([" ".join(said[1:])] if said[1:] else [])],
+        badges=badges(results, verdict),
+        glyphs=GLYPHS,
+        ladder=" to ".join(
+            words.percent(rung) for rung in dict.fromkeys((*rungs[:1], *rungs[-1:]))
+        ),
+        tickets=[words.ticket_sentence(ticket, results) for ticket in verdict.tickets],
+        rungs=[
+            {"value": f"{rung:g}", "text": words.percent(rung).removesuffix(" %")} for rung in rungs
+        ],
+        chosen=f"{chosen_rung(verdict, rungs):g}",
+        scorecards=[
+            table
+            for rung in rungs
+            for setting in results.settings
+            if (table := tables.scorecard(results, verdict, setting, rung)).rows
+        ],
+        legend=[
+            {"title": results.methods[method], "path": look.shape.path}
+            for method, look in theme.looks(results.methods).items()
+        ],
+        panels=[
+            {
+                "index": i,
+                "setting": tables.named((panel.data, panel.model), results),
+                "title": panel.title,
+                "note": ", ".join(filter(None, [panel.unit, "log scale" if panel.log else ""])),
+            }
+            for i, panel in enumerate(panels)
+        ],
+        numbers=[tables.numbers(results, setting) for setting in results.settings],
+        costs=[tables.cost(results, setting) for setting in results.settings],
+        guide=guide.entries(results),
+        warnings=warnings(results, verdict),
+        evidence={name: str(value) for name, value in (evidence or {}).items()},
+        charts=Markup(_json(_charts(results, rungs, panels))),
+        csv=Markup(_packed(results)),
+        filename=f"{results.study}.csv",
+        vega=Markup(vega_bundle()),
+        script=Markup(script),
+    )
+
+
+def write(html: str, path: Path) -> Path:
+    """Put the page at ``path`` in one step, so that a reader never sees half a page."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(html, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+@lru_cache(maxsize=1)
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script (0.9 MB, 1.5 s to make)."""
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    assert "</script" not in bundle, "the bundle would end its own script element"
+    return bundle
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    return environment.from_string((HERE / "page.html.j2").read_text(encoding="utf-8"))
+
+
+def _policy(*scripts: str) -> str:
+    """A content security policy: these scripts by their hash, our styles, nothing else."""
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:"
+
+
+def _style(results: Results) -> str:
+    light, dark = theme.variables(results.methods)
+    sheet = (HERE / "page.css").read_text(encoding="utf-8")
+    night = f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+    return f"{sheet}:root {{ {light} }}\n{night}"
+
+
+def _charts(
+    results: Results, rungs: Sequence[float], panels: Sequence[curves.Panel]
+) -> dict[str, Any]:
+    methods = list(results.methods)
+    return {
+        "specs": {
+            "linear": charts.spec(methods, rungs, log=False),
+            "log": charts.spec(methods, rungs, log=True),
+        },
+        "panels": [
+            {
+                "log": panel.log,
+                "label": f"{panel.title} against sparsity",
+                "datasets": charts.rows(panel, results),
+            }
+            for panel in panels
+        ],
+    }
+
+
+def _json(value: object) -> str:
+    """JSON that cannot leave a script element: every ``<`` is escaped."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _packed(results: Results) -> str:
+    """The long table's CSV, gzipped, in base64: a fifth of its size."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        write_csv(long_table(results), path)
+        return base64.b64encode(gzip.compress(path.read_bytes(), mtime=0)).decode()

@@ -1,0 +1,205 @@
+"""The page's tables as text: scorecard, numbers and cost.
+
+A cell carries what is printed, what it is sorted by, and how it is coloured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from scratchcard.contracts import Reading
+from scratchcard.report import words
+from scratchcard.results import Cell as Group
+from scratchcard.results import Measured, Results
+from scratchcard.verdict import Comparison, Ticket, Verdict, voters
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: text, a smaller second line, a sort key (None sorts last), a class, a tooltip."""
+
+    text: str
+    small: str = ""
+    key: float | str | None = None
+    kind: str = ""
+    hint: str = ""
+
+    @property
+    def sort(self) -> str:
+        """The sort key as an attribute; empty for cells that stay at the end."""
+        return "" if self.key is None else str(self.key)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row; its first cell is its header."""
+
+    cells: tuple[Cell, ...]
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its heading cells; ``rung`` names the scorecard's sparsity."""
+
+    caption: str
+    head: tuple[Cell, ...]
+    rows: tuple[Row, ...]
+    rung: str = ""
+
+
+def named(setting: tuple[str, str], results: Results) -> str:
+    """``digits · mlp``, or nothing where a study has a single setting."""
+    return " · ".join(setting) if len(results.settings) > 1 else ""
+
+
+def scorecard(results: Results, verdict: Verdict, setting: tuple[str, str], target: float) -> Table:
+    """Methods by voting metrics at one rung: differences in units of the margin."""
+    votes = voters(results)
+    tickets = [t for t in verdict.tickets if (t.data, t.model, t.target) == (*setting, target)]
+    head = [Cell("Method"), Cell("Outcome")]
+    head += [_column(results, label, margin=True) for label in votes]
+    return Table(
+        " · ".join(filter(None, [named(setting, results), words.percent(target) + " sparse"])),
+        (*head, Cell("Paper's rules")),
+        tuple(Row(tuple(_scores(results, ticket, votes))) for ticket in tickets),
+        f"{target:g}",
+    )
+
+
+def _scores(results: Results, ticket: Ticket, votes: Sequence[str]) -> Iterable[Cell]:
+    title = results.methods[ticket.method]
+    exact = abs(ticket.sparsity - ticket.target) >= 0.0005
+    yield Cell(title, words.percent(ticket.sparsity) if exact else "", title, hint=title)
+    hint = words.ticket_sentence(ticket, results)
+    yield Cell(ticket.outcome, "", ticket.outcome, f"outcome {ticket.outcome}", hint)
+    for label in votes:
+        comparison = ticket.comparisons.get(label)
+        if comparison is None:
+            yield _absent(results, ticket, label)
+        else:
+            yield _score(results, comparison)
+    rule = "wins all" if ticket.wins_all else "no worse" if ticket.no_worse else "loses"
+    yield Cell(rule, f"region {ticket.region}" if ticket.region else "", rule)
+
+
+def _score(results: Results, c: Comparison) -> Cell:
+    assert c.margin is not None
+    assert c.call is not None
+    spec = results.metrics[c.metric]
+    call = "better, but hollow" if c.hollow else c.call
+    hint = (
+        f"{spec.title}: {words.value(spec, c.sparse)} against {words.value(spec, c.dense)} of the "
+        f"dense twin; 90 % interval {c.lo / c.margin:+.1f} to {c.hi / c.margin:+.1f} margins, "
+        f"{words.count(c.seeds, 'seed')}"
+    )
+    if c.hollow:
+        hint += "; it does not count, for accuracy does not pass"
+    kind = "undecided" if c.hollow else c.call
+    small = f"{call}\n{words.change(spec, c).removesuffix(' points')}"
+    return Cell(f"{words.signed(c.d / c.margin)} m", small, c.d / c.margin, kind, hint)
+
+
+def _absent(results: Results, ticket: Ticket, label: str) -> Cell:
+    group = Group(ticket.data, ticket.model, ticket.method, ticket.target)
+    reasons = {m.missing[label] for m in results.groups[group] if label in m.missing}
+    if not reasons:
+        return Cell("—", "no pair", kind="none")
+    return Cell("failed", _short("; ".join(sorted(reasons))), None, "failed", "; ".join(reasons))
+
+
+def numbers(results: Results, setting: tuple[str, str]) -> Table:
+    """Every network, mean over seeds, by every metric."""
+    labels = list(results.metrics)
+    groups = [(g, m) for g, m in results.groups.items() if (g.data, g.model) == setting]
+    head = [Cell("Network"), Cell("Sparsity"), Cell("Seeds")]
+    read = {
+        label: [m.readings[label] for _, members in groups for m in members if label in m.readings]
+        for label in labels
+    }
+    return Table(
+        named(setting, results),
+        (*head, *(_column(results, label, small=_counts(read[label])) for label in labels)),
+        tuple(
+            Row(
+                (*_who(results, group, members), *(_mean(results, members, k) for k in labels)),
+                "dense" if group.method == "dense" else "",
+            )
+            for group, members in groups
+        ),
+    )
+
+
+def _who(results: Results, group: Group, members: Sequence[Measured]) -> list[Cell]:
+    title = results.methods.get(group.method, "Dense twin")
+    sparsity = fmean(m.sparsity for m in members)
+    return [
+        Cell(title, key=title, hint=title),
+        Cell(words.percent(sparsity), key=sparsity),
+        Cell(str(len(members)), key=len(members)),
+    ]
+
+
+def _mean(results: Results, members: Sequence[Measured], label: str) -> Cell:
+    spec = results.metrics[label]
+    readings = [m.readings[label] for m in members if label in m.readings]
+    reasons = "; ".join(sorted({m.missing[label] for m in members if label in m.missing}))
+    if not readings:
+        if not reasons:
+            return Cell("—", kind="none", hint="a pair metric compares with the dense twin")
+        return Cell("failed", _short(reasons), kind="failed", hint=reasons)
+    values = [r.value for r in readings]
+    if len(values) > 1:
+        error, over = stdev(values) / math.sqrt(len(values)), "over seeds"
+    else:
+        error, over = readings[0].stderr, "over examples"
+    mean = fmean(values)
+    small = f"{len(values)} of {words.count(len(members), 'seed')}" if reasons else ""
+    hint = f"{words.count(len(values), 'network')} of {_counts(readings)}; standard error {over}"
+    if reasons:
+        hint += f"; failed: {reasons}"
+    return Cell(words.value(spec, mean, error), small, mean, hint=hint)
+
+
+def cost(results: Results, setting: tuple[str, str]) -> Table:
+    """What it took to find and to train each ticket: means over seeds."""
+    head = ["Network", "Sparsity", "Seeds"]
+    for verb in ("find", "train"):
+        head += [f"Images to {verb}", f"FLOPs to {verb}", f"Seconds to {verb}"]
+    rows = []
+    for group, members in results.groups.items():
+        if (group.data, group.model) != setting:
+            continue
+        cells = _who(results, group, members)
+        for budgets in ([m.find for m in members], [m.train for m in members]):
+            for amount in ("images", "flops", "seconds"):
+                mean = fmean(getattr(budget, amount) for budget in budgets)
+                cells.append(Cell(words.amount(mean), key=mean))
+        rows.append(Row(tuple(cells), "dense" if group.method == "dense" else ""))
+    return Table(named(setting, results), tuple(Cell(text) for text in head), tuple(rows))
+
+
+def _column(results: Results, label: str, *, margin: bool = False, small: str = "") -> Cell:
+    """The heading of a metric: title, arrow for better, a dagger where it can mislead."""
+    spec = results.metrics[label]
+    arrow = "↑" if spec.better == "higher" else "↓"
+    unit = " %" if spec.unit == "fraction" and not margin else ""
+    if margin:
+        small = f"m = {words.margin(spec, results.margins[label])}"
+    return Cell(
+        f"{spec.title} {arrow}{unit}{' †' if spec.caution else ''}", small, hint=spec.caution
+    )
+
+
+def _counts(readings: Iterable[Reading]) -> str:
+    counts = sorted({reading.n for reading in readings})
+    return (
+        f"n = {counts[0]:,}" + (f" to {counts[-1]:,}" if len(counts) > 1 else "") if counts else ""
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,277 @@
+"""A study as a typed object: read from TOML or from Python, with every mistake named at once."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import Parameter
+from pathlib import Path
+from typing import Any
+
+from scratchcard import registry, toml_lines
+from scratchcard.choices import Choice, Chooser, Profile, check_models, check_times, lacks, tried
+from scratchcard.contracts import UserError
+from scratchcard.problems import Problem, Problems, StudyError, unknown
+from scratchcard.sections import Head, Ladder, Pruning, Training, VerdictRules
+
+__all__ = [
+    "Choice",
+    "Ladder",
+    "Problem",
+    "Pruning",
+    "Study",
+    "StudyError",
+    "Training",
+    "VerdictRules",
+]
+
+
+class Study(Head):
+    """Data sets x models x methods x ladder x seeds, and what is measured.
+
+    Attributes:
+        data: What networks are trained and tested on; this and the next four by label.
+        ood: Out-of-distribution sets.
+        models: Architectures.
+        methods: Pruning methods.
+        metrics: What is measured.
+        training: The recipe.
+        ladder: The sparsities.
+        pruning: What may be pruned.
+        verdict: Margins other than the metrics' own.
+        text: The study as TOML.
+        source: The file, as it was named.
+        folders: Where relative paths are looked for, in this order; plug-ins only in the last, the
+            study's own.
+    """
+
+    data: Mapping[str, Choice]
+    ood: Mapping[str, Choice]
+    models: Mapping[str, Choice]
+    methods: Mapping[str, Choice]
+    metrics: Mapping[str, Choice]
+    training: Training
+    ladder: Ladder
+    pruning: Pruning
+    verdict: VerdictRules
+    text: str
+    source: str
+    folders: tuple[Path, ...]
+
+    @classmethod
+    def load(cls, path: Path | str, *, data_root: Path | None = None) -> Study:
+        """The study in a TOML file.
+
+        Args:
+            path: The file; relative paths in it are looked for beside it.
+            data_root: A folder where they are looked for first.
+
+        Raises:
+            StudyError: With every mistake and its line.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or f"not UTF-8 text ({error})"
+            raise StudyError((Problem(str(path), None, "", f"cannot be read: {reason}"),)) from None
+        return cls.parse(text, base=path.parent, data_root=data_root, file=str(path))
+
+    @classmethod
+    def parse(
+        cls,
+        raw: Mapping[str, Any] | str,
+        *,
+        base: Path | None = None,
+        data_root: Path | None = None,
+        file: str = "study",
+    ) -> Study:
+        """A study from TOML text, or from nested mappings of the same shape.
+
+        Args:
+            raw: The text or the mappings.
+            base: Where relative paths and plug-ins are looked for; default the working folder.
+            data_root: A folder where relative paths are looked for first.
+            file: What to call the study in messages, and by default itself.
+
+        Raises:
+            StudyError: With every mistake and, for text, its line.
+        """
+        text = _text(raw, file)
+        content = _content(text, file)
+        problems = Problems(file, toml_lines.key_lines(text) if isinstance(raw, str) else {})
+        folders = tuple(folder.resolve() for folder in (data_root, base or Path()) if folder)
+        parts = _Reader(content, problems, folders).parts()
+        problems.stop_if_any()
+        return cls(**parts, text=text, source=file, folders=folders)
+
+
+def _text(raw: Mapping[str, Any] | str, file: str) -> str:
+    try:
+        return raw if isinstance(raw, str) else toml_lines.write(raw)
+    except UserError as error:
+        raise StudyError((Problem(file, None, "", str(error)),)) from None
+
+
+def _content(text: str, file: str) -> dict[str, Any]:
+    """The tables of a TOML text."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error))
+        line = int(place[2]) if place else text.count("\n") + 1
+        message = f"column {place[3]}: {place[1]}" if place else str(error)
+        raise StudyError((Problem(file, line, "", f"not TOML: {message}"),)) from None
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Turns the tables of a study into its parts; what is wrong goes to ``problems``."""
+
+    raw: Mapping[str, Any]
+    problems: Problems
+    folders: tuple[Path, ...]
+
+    def parts(self) -> dict[str, Any]:
+        """Everything a ``Study`` holds but its text; meaningless if there are problems."""
+        for key in self.raw:
+            if key not in _KEYS:
+                self.problems.add((key,), unknown("key or table", key, _KEYS))
+        head = self.problems.section((), Head, self._head())
+        self._import_plugins()
+        training = self.problems.section(("training",), Training, self.raw.get("training", {}))
+        ladder = self.problems.section(("ladder",), Ladder, self.raw.get("ladder", {}))
+        pruning = self.problems.section(("pruning",), Pruning, self._pruning())
+        verdict = self.problems.section(("verdict",), VerdictRules, self.raw.get("verdict", {}))
+        chosen = self._choices(training, ladder)
+        if verdict:
+            self._check_margins(verdict, chosen["metrics"])
+        return {
+            **(dict(head) if head else {}),
+            **chosen,
+            "training": training,
+            "ladder": ladder,
+            "pruning": pruning,
+            "verdict": verdict,
+        }
+
+    def _head(self) -> dict[str, Any]:
+        stem = re.sub(r"[^a-z0-9_-]+", "-", Path(self.problems.file).stem.lower())
+        given = {key: self.raw[key] for key in Head.model_fields if key in self.raw}
+        return {"name": stem.strip("-") or "study", **given}
+
+    def _pruning(self) -> object:
+        given = self.raw.get("pruning", {})
+        if self.raw.get("profile") == "paper" and isinstance(given, dict):
+            return {"prunable": ["conv"], **given}
+        return given
+
+    def _import_plugins(self) -> None:
+        named = self.raw.get("plugins")
+        for index, module in enumerate(named if isinstance(named, list) else ()):
+            if isinstance(module, str):
+                try:
+                    with importable(self.folders[-1]):
+                        registry.load_plugins([module])
+                except (UserError, ImportError, SyntaxError) as error:
+                    self.problems.add(("plugins", index), str(error))
+
+    def _choices(self, training: Training | None, ladder: Ladder | None) -> dict[str, Any]:
+        """The five sections of choices, checked against each other."""
+        profile: Profile = "paper" if self.raw.get("profile") == "paper" else "default"
+        chooser = Chooser(self.problems, profile, self.folders)
+        for name, example in _REQUIRED.items():
+            if not self.raw.get(name):
+                self.problems.add((name,), f"is required; {example}")
+        raw = self.raw
+        data = chooser.section("data", raw.get("data", {}), registry.DATASETS)
+        ood = chooser.section("ood", raw.get("ood", {}), registry.DATASETS)
+        models = chooser.section("models", raw.get("models", {}), registry.MODELS)
+        methods = chooser.section("methods", raw.get("methods", {}), registry.METHODS)
+        sets = tried("data", data, registry.DATASETS, _ask_files_and_task, self.problems)
+        tried("ood", ood, registry.DATASETS, lambda dataset: dataset.files(), self.problems)
+        self._check_held_out(ood, sets)
+        tasks = {label: dataset.task() for label, dataset in sets.items()}
+        check_models(models, registry.MODELS, tasks, self.problems)
+        made = tried("methods", methods, registry.METHODS, lambda method: None, self.problems)
+        sparsities = ladder.sparsities if ladder else ()
+        epochs = training.epochs if training else None
+        check_times(made, methods, sparsities, epochs, self.problems)
+        metrics = self._metrics(chooser, sets)
+        return {"data": data, "ood": ood, "models": models, "methods": methods, "metrics": metrics}
+
+    def _check_held_out(self, ood: Mapping[str, Choice], sets: Mapping[str, Any]) -> None:
+        for label, choice in ood.items():
+            for name, dataset in sets.items():
+                if choice.kind == "held-out" and not dataset.held_out:
+                    self.problems.add(
+                        ("ood", label),
+                        f"needs classes that are held out, and data.{name} holds out none: give "
+                        "it held_out = [8, 9], or remove this table",
+                    )
+
+    def _metrics(self, chooser: Chooser, sets: Mapping[str, Any]) -> dict[str, Choice]:
+        """The metrics that are named, or else all whose needs are met."""
+        ood = bool(self.raw.get("ood"))
+        if "metrics" in self.raw:
+            if self.raw["metrics"] in ([], {}):
+                self.problems.add(
+                    ("metrics",), "is empty; without it, all that can be are measured"
+                )
+            choices = chooser.section("metrics", self.raw["metrics"], registry.METRICS)
+            for label, choice in choices.items():
+                for message in lacks(registry.METRICS.get(choice.kind).needs, ood, sets):
+                    self.problems.add(("metrics", label), message)
+            return choices
+        choices = {}
+        for name in registry.METRICS.names():
+            spec, params = registry.METRICS.get(name), chooser.defaults(registry.METRICS.get(name))
+            complete = all(value is not Parameter.empty for value in params.values())
+            if spec.scope == "network" and complete and not lacks(spec.needs, ood, sets):
+                choices[name] = Choice(label=name, kind=name, params=params)
+        return choices
+
+    def _check_margins(self, verdict: VerdictRules, metrics: Mapping[str, Choice]) -> None:
+        voters = [
+            label for label, choice in metrics.items() if registry.METRICS.get(choice.kind).headline
+        ]
+        for label in verdict.margins:
+            path = ("verdict", "margins", label)
+            if label in metrics and label not in voters:
+                known = ", ".join(voters) or "none"
+                self.problems.add(path, f"does not vote in the verdict (those that do: {known})")
+            elif label not in metrics and label not in self.raw.get("metrics", ()):
+                self.problems.add(path, unknown("metric", label, voters))
+
+
+_KEYS = (
+    *Head.model_fields,
+    *("data", "ood", "models", "methods", "metrics"),
+    *("training", "ladder", "pruning", "verdict"),
+)
+_REQUIRED: Mapping[str, str] = {
+    "data": "add a table such as [data.digits]",
+    "models": "add a table such as [models.lenet]",
+    "methods": 'name at least one, such as methods = ["random", "lth"]',
+}
+
+
+def _ask_files_and_task(dataset: Any) -> None:
+    dataset.files()
+    dataset.task()
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Let modules in ``folder`` be imported, after all others of their name."""
+    sys.path.append(str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))

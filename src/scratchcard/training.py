@@ -1,0 +1,249 @@
+"""The only training loop: SGD from one step of a recipe to another, mask-aware and resumable.
+
+Every draw depends on (seed, epoch) or (seed, step) alone, so a run may stop and go on anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from scratchcard.contracts import Step
+from scratchcard.data.augment import augment, draw
+from scratchcard.data.base import Images
+from scratchcard.masks import Masks
+from scratchcard.probe import floats
+from scratchcard.seeds import derive, torch_stream
+from scratchcard.study import Training
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where a recipe's epochs, fractions and iterations fall on a training set of ``images``."""
+
+    recipe: Training
+    images: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps an epoch; the last, incomplete batch is left out (its images come next epoch)."""
+        return max(self.images // self.recipe.batch_size, 1)
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole recipe."""
+        return self.recipe.epochs * self.per_epoch
+
+    def at(self, step: str) -> int:
+        """``"3ep"``, ``"500it"``, ``"0.5"`` or ``"end"`` as a count of steps."""
+        count = Step.parse(step).iterations(per_epoch=self.per_epoch, total=self.total)
+        if count > self.total:
+            raise ValueError(f"step {step} is {count} steps, training ends after {self.total}")
+        return count
+
+    def learning_rate(self, step: int) -> float:
+        """The schedule's rate at ``step``, a pure function of the position."""
+        recipe = self.recipe
+        warmup = self.at(recipe.warmup)
+        if step < warmup:
+            return recipe.lr * (step + 1) / warmup
+        progress = step / self.total
+        if recipe.schedule == "step":
+            passed = sum(step >= self.at(milestone) for milestone in recipe.milestones)
+            return float(recipe.lr * recipe.gamma**passed)
+        if recipe.schedule == "cosine":
+            progress = (step - warmup) / max(self.total - warmup, 1)
+            return recipe.lr * (1 + math.cos(math.pi * progress)) / 2
+        if recipe.schedule == "one-cycle":
+            # Up from lr/25 over the first 30 %, down along a cosine to nearly zero.
+            if progress < 0.3:
+                return recipe.lr * (1 / 25 + (1 - 1 / 25) * progress / 0.3)
+            return recipe.lr * (1 + math.cos(math.pi * (progress - 0.3) / 0.7)) / 2
+        return recipe.lr
+
+
+@dataclass
+class Trainee:
+    """A network in training: the one mutable thing here.
+
+    Attributes:
+        model: On its device.
+        optimizer: Over the model's parameters.
+        step: SGD steps done, counted from the start of the recipe.
+        history: Mean loss and accuracy on the training batches, an entry an epoch.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    _sums: torch.Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+
+    @torch.no_grad()
+    def count(self, loss: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> None:
+        """Add a batch to the epoch's sums of loss, hits and images; without waiting for a GPU."""
+        hits = (logits.argmax(1) == y).sum()
+        self._sums = self._sums.to(loss.device)
+        self._sums += torch.stack([loss * len(y), hits, hits.new_tensor(len(y))]).double()
+
+    def close_epoch(self, epoch: int) -> None:
+        """Turn the sums into an entry of ``history``.
+
+        Raises:
+            DivergedError: The loss became infinite or not a number.
+        """
+        loss, hits, images = self._sums.tolist()
+        self._sums.zero_()
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the training loss is {loss} in epoch {epoch + 1} (step {self.step}): training "
+                "diverged; try a lower lr, a warm-up, or clip_norm"
+            )
+        self.history.append({"epoch": epoch, "loss": loss / images, "accuracy": hits / images})
+
+    def arrays(self) -> dict[str, torch.Tensor]:
+        """Weights, buffers and optimiser state by name, on the CPU."""
+        names = {p: n for n, p in self.model.named_parameters()}
+        arrays = {f"model.{k}": v.cpu().contiguous() for k, v in self.model.state_dict().items()}
+        for parameter, state in self.optimizer.state.items():
+            for key, value in state.items():
+                if isinstance(value, torch.Tensor):
+                    arrays[f"optimizer.{names[parameter]}:{key}"] = value.cpu().contiguous()
+        return arrays
+
+    def restore(self, arrays: Mapping[str, torch.Tensor], progress: Mapping[str, Any]) -> None:
+        """The inverse of ``arrays`` and ``progress``; optimiser state may be left out of both."""
+        model = {k[6:]: v for k, v in arrays.items() if k.startswith("model.")}
+        self.model.load_state_dict(model)
+        parameters = dict(self.model.named_parameters())
+        for name, value in arrays.items():
+            if name.startswith("optimizer."):
+                parameter, key = name[len("optimizer.") :].rsplit(":", 1)
+                state = torch.empty_like(parameters[parameter], requires_grad=False)
+                self.optimizer.state[parameters[parameter]][key] = state.copy_(value)
+        self.step = progress["step"]
+        self.history = list(progress.get("history", []))
+        self._sums = torch.tensor(progress.get("sums", [0.0, 0.0, 0.0]), dtype=torch.float64)
+
+    def progress(self) -> dict[str, Any]:
+        """What else a checkpoint holds, as JSON values."""
+        return {"step": self.step, "history": self.history, "sums": self._sums.tolist()}
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        save_file(self.arrays(), partial, metadata={"progress": json.dumps(self.progress())})
+        os.replace(partial, path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint that ``save`` wrote."""
+        with safe_open(path, framework="pt") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self.restore(arrays, json.loads(file.metadata()["progress"]))
+
+
+def optimizer_of(model: nn.Module, recipe: Training) -> torch.optim.Optimizer:
+    """Stochastic gradient descent as the recipe has it."""
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def train(
+    trainee: Trainee,
+    images: Images,
+    recipe: Training,
+    *,
+    seed: int,
+    until: int,
+    masks: Masks | None = None,
+    checkpoint: Path | None = None,
+    interval: float = 10.0,
+    tick: Callable[[float], None] = lambda fraction: None,
+) -> None:
+    """Train in place from ``trainee.step`` to step ``until`` of the recipe.
+
+    Args:
+        trainee: The network, its optimiser and where it stands.
+        images: The training split, on the network's device.
+        recipe: Optimiser, schedule, augmentation.
+        seed: Of data order, augmentation and dropout.
+        until: The step to stop before.
+        masks: Which weights live; the others are held at zero.
+        checkpoint: Where to save now and then, and to go on from if it exists.
+        interval: Seconds between checkpoints.
+        tick: Called with the fraction done, about twice a second.
+
+    Raises:
+        DivergedError: The loss became infinite or not a number.
+    """
+    if checkpoint is not None and checkpoint.exists():
+        trainee.load(checkpoint)
+    guard = None
+    if masks is not None:
+        masks.apply_(trainee.model)
+        guard = masks.attach(trainee.model, trainee.optimizer)
+    clock = Clock(recipe, len(images))
+    model, optimizer = trainee.model.train(), trainee.optimizer
+    first = trainee.step
+    saved = ticked = time.monotonic()
+    order = draws = None
+    while trainee.step < until:
+        epoch, batch = divmod(trainee.step, clock.per_epoch)
+        if order is None or draws is None or batch == 0:
+            order = torch.randperm(len(images), generator=torch_stream(seed, "order", epoch))
+            order = order.to(images.pixels.device)
+            augmentation = torch_stream(seed, "augment", epoch)
+            draws = draw(
+                len(images), pad=recipe.crop, flip=recipe.flip, generator=augmentation
+            ).to(images.pixels.device)
+        rows = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+        x = floats(augment(images.pixels[rows], draws[rows]))
+        x = x.contiguous(memory_format=torch.channels_last)
+        y = images.labels[rows]
+
+        torch.manual_seed(derive(seed, "dropout", trainee.step))
+        for group in optimizer.param_groups:
+            group["lr"] = clock.learning_rate(trainee.step)
+        logits = model(x)
+        loss = cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        if guard is not None:
+            guard.mask_gradients()
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        optimizer.step()
+
+        trainee.step += 1
+        trainee.count(loss, logits, y)
+        if batch == clock.per_epoch - 1:
+            trainee.close_epoch(epoch)
+        if (now := time.monotonic()) - ticked > 0.5:
+            tick((trainee.step - first) / (until - first))
+            ticked = now
+        if checkpoint is not None and now - saved > interval:
+            trainee.save(checkpoint)
+            saved = now
+    if guard is not None:
+        guard.remove()

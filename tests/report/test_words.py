@@ -1,0 +1,177 @@
+"""The sentences on studies whose truth is known, and how numbers are written."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from scratchcard.report import words
+from scratchcard.results import Results
+from scratchcard.verdict import Comparison, judge
+from tests.factory import make_results, no_effect
+from tests.kinds import KINDS
+
+
+def headline(results: Results) -> str:
+    return words.headline(results, judge(results))
+
+
+def tickets(results: Results) -> list[str]:
+    return [words.ticket_sentence(ticket, results) for ticket in judge(results).tickets]
+
+
+def compared(label: str, d: float, stderr: float = 0.004) -> Comparison:
+    return Comparison(label, 0.9, 0.9, d, stderr, d - 0.01, d + 0.01, 0.01, "undecided", 3)
+
+
+def test_the_headline_names_the_winner_its_limit_and_the_loser() -> None:
+    said = headline(make_results())
+    assert said == (
+        "Lottery tickets (LTH): no loss beyond the margin on all 6 headline metrics measured, "
+        "down to 10.7 % of the weights (89.3 % sparsity). At the next step, 94.5 %, it is worse: "
+        "NLL 7.4 % higher and OOD ROC-AUC 0.82 points lower. "
+        "Random pruning fails from 79 % on: NLL 23 % higher, mCE 8.3 points higher and 4 more. "
+        "Interpretability and loss landscape were not measured, "
+        "so no ticket can win everything yet."
+    )
+
+
+def test_all_four_dimensions_measured() -> None:
+    said = headline(make_results(metrics=tuple(KINDS)))
+    assert "all 8 headline metrics in all four dimensions" in said
+    assert "not measured" not in said
+
+
+def test_everybody_passes() -> None:
+    said = headline(make_results(effects=no_effect, seeds=10, examples=5_000))
+    assert "Random pruning, One-shot magnitude (OMP) and Lottery tickets (LTH): no loss" in said
+    assert "fails" not in said
+
+
+def test_nobody_passes() -> None:
+    said = headline(make_results(methods=("random",), targets=(0.79, 0.9)))
+    assert said.startswith("No ticket keeps up with its dense twin: from 79 % sparsity on, each")
+    vague = headline(make_results(effects=no_effect, examples=60, seeds=2))
+    assert vague.startswith("No ticket is shown to keep up with its dense twin: 0 of 15 are worse")
+    assert "for 15 tickets the data (2 seeds) cannot tell" in vague
+
+
+def test_a_pass_after_a_failure_is_not_the_reach_of_a_method() -> None:
+    results = make_results(
+        methods=("lth",), targets=(0.36, 0.59), effects=lambda m, t, k: -1.0 * (t == 0.36), seeds=8
+    )
+    assert headline(results).startswith(
+        "Only sparser tickets of methods that failed before keep up: Lottery tickets (LTH) at 59 %."
+    )
+
+
+def test_wins_at_the_end_of_the_ladder() -> None:
+    results = make_results(methods=("lth",), targets=(0.36,), effects=lambda m, t, k: 0.06)
+    said = headline(results)
+    assert "where it beats dense: Accuracy" in said
+    assert "and 3 more. That is the sparsest step of this study." in said
+    assert "; better: Accuracy" in tickets(results)[0]
+
+
+def test_one_seed_speaks_of_networks() -> None:
+    results = make_results(seeds=1)
+    assert headline(results).startswith("One seed, so this speaks of these networks")
+    assert all("these two networks, not the method" in said for said in tickets(results))
+
+
+def test_several_settings_get_a_sentence_each() -> None:
+    said = headline(make_results(data=("digits", "shapes"), models=("mlp", "cnn")))
+    assert said.count(": no loss beyond the margin") == 3
+    assert "On digits with cnn: " in said
+    assert "For 1 more setting see below." in said
+
+
+def test_failures_are_said() -> None:
+    failed = {("lth", 0.36, k): "diverged" for k in range(5)}
+    results = make_results(targets=(0.36,), failed=failed | {("omp", 0.36, 0, "nll"): "boom"})  # type: ignore[operator]
+    assert "5 networks and 1 reading failed and are left out." in headline(results)
+    assert "every network failed, so there is nothing to judge" in tickets(results)[-1]
+    one = make_results(targets=(0.36,), failed={("omp", 0.36, 0, "nll"): "boom"})
+    assert headline(one).endswith("1 reading failed and is left out.")
+
+
+def test_nothing_to_compare() -> None:
+    assert headline(make_results(methods=())).startswith("Only dense networks were measured")
+    assert headline(make_results(metrics=("class-gap",))).startswith("No headline metric")
+
+
+def test_a_ticket_says_why() -> None:
+    passing, failing = tickets(make_results(methods=("lth",), targets=(0.36, 0.945)))
+    assert passing == (
+        "Lottery tickets (LTH) at 36 % sparsity: passes on the 2 dimensions measured "
+        "(generalisation and calibration). Interpretability and loss landscape were not measured, "
+        "so LTH-PASS is undecided."
+    )
+    assert "fails, NLL 7.4 % higher and OOD ROC-AUC" in failing
+    unsure = tickets(make_results(methods=("lth",), targets=(0.36,), examples=60))[0]
+    assert "undecided, for a loss is not ruled out on" in unsure
+
+    def calibrated(method: str, target: float, label: str) -> float:
+        return {"accuracy": -0.1, "ece": 0.02}.get(label, 0.0)
+
+    hollow = tickets(make_results(methods=("lth",), targets=(0.5,), effects=calibrated))[0]
+    assert "not counted as a win, for accuracy does not pass: ECE" in hollow
+
+
+def test_dimensions_in_words() -> None:
+    (ticket,) = judge(make_results(methods=("lth",), targets=(0.36,))).tickets
+    assert words.dimension_words(ticket) == {
+        "generalisation": "as good as dense",
+        "calibration": "as good as dense",
+        "interpretability": "not measured",
+        "loss landscape": "not measured",
+    }
+
+
+@pytest.mark.parametrize(
+    ("label", "number", "error", "text"),
+    [
+        ("accuracy", 0.98712, 0.0041, "98.7 ± 0.4"),
+        ("accuracy", 0.98712, 0.0012, "98.71 ± 0.12"),
+        ("accuracy", 0.98712, None, "98.7"),
+        ("accuracy", 0.5, math.nan, "50 ± unknown"),
+        ("accuracy", 1.0, 0.0, "100"),
+        ("nll", 0.18284, 0.0046, "0.183 ± 0.005"),
+        ("hessian-trace", 12345.6, 234.0, "12,346 ± 234"),
+        ("hessian-trace", 12345.6, None, "12,346"),
+        ("hessian-trace", -3.5e-6, None, "−3.5e-06"),
+        ("nll", math.inf, None, "not finite"),
+    ],
+)
+def test_values(label: str, number: float, error: float | None, text: str) -> None:
+    assert words.value(KINDS[label].spec, number, error) == text.replace("-", "−")
+
+
+@pytest.mark.parametrize(
+    ("label", "d", "table", "text"),
+    [
+        ("accuracy", -0.0231, "−2.3 ± 0.4 points", "2.3 points lower"),
+        ("mce", -0.01, "+1.0 ± 0.4 points", "1 point higher"),
+        ("brier", 0.012, "−0.012 ± 0.004", "0.012 lower"),
+        ("nll", -0.0788, "+8.2 ± 0.4 %", "8.2 % higher"),
+        ("fidelity", -0.1, "−9.5 ± 0.4 %", "9.5 % lower"),
+        ("hessian-trace", -1.0, "+171.8 ± 1.1 %", "2.72 times as high"),
+        ("accuracy", 0.0, "0.0 ± 0.4 points", "the same"),
+    ],
+)
+def test_changes_are_as_measured_not_oriented(label: str, d: float, table: str, text: str) -> None:
+    spec = KINDS[label].spec
+    assert words.change(spec, compared(label, d)) == table
+    assert words.moved(spec, compared(label, d)) == text
+
+
+def test_margins_and_lists() -> None:
+    assert words.margin(KINDS["accuracy"].spec, 0.01) == "1 point"
+    assert words.margin(KINDS["mce"].spec, 0.03) == "3 points"
+    assert words.margin(KINDS["nll"].spec, 0.05) == "factor 1.05"
+    assert words.margin(KINDS["brier"].spec, 0.01) == "0.01"
+    assert words.listing(["a"]) == "a"
+    assert words.listing(["a", "b", "c"]) == "a, b and c"
+    assert words.count(1, "seed") == "1 seed"
+    assert words.count(1_250, "network") == "1,250 networks"

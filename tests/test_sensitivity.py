@@ -1,0 +1,46 @@
+"""Where a metric breaks: by hand on a line, and on studies whose truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from scratchcard.sensitivity import breaks, crossing
+from tests.factory import make_results, no_effect
+
+
+def test_crossing_is_linear_in_the_logarithm_of_density() -> None:
+    # loss 0 at density 0.8, twice the margin at 0.8 ** 3: it crosses half way, at 0.8 ** 2
+    assert crossing([0.2, 1 - 0.8**3], [0.0, 0.02], 0.01) == pytest.approx(1 - 0.8**2)
+    assert crossing([0.2, 0.36], [0.0, 0.01], 0.01) == math.inf
+    assert crossing([0.36, 0.5], [math.nan, math.nan], 0.01) == math.inf
+    skipped = crossing([0.2, 0.36, 1 - 0.8**3], [0.0, math.nan, 0.02], 0.01)
+    assert skipped == pytest.approx(1 - 0.8**2)
+    assert 0.5 < crossing([0.5, 1.0], [0.0, 1.0], 0.01) <= 1.0
+
+
+def test_the_first_to_break_comes_first_and_holds_the_truth() -> None:
+    found = [b for b in breaks(make_results(methods=("random",))) if b.method == "random"]
+    assert found[0].metric == "nll", "it wears fastest in the factory"
+    assert [b.sparsity for b in found] == sorted(b.sparsity for b in found)
+    # the truth: 2.5 x 1.6 (n / 7) ** 3 - 0.15 = 1 at rung n = 4.6, interpolated between 4 and 7
+    nll = found[0]
+    assert nll.lo is not None
+    assert nll.hi is not None
+    assert nll.lo <= nll.sparsity <= nll.hi
+    assert 1 - 0.8**4 < nll.sparsity < 1 - 0.8**7
+
+
+def test_intervals_need_seeds() -> None:
+    (one, *_) = breaks(make_results(methods=("random",), seeds=1))
+    assert (one.lo, one.hi, one.seeds) == (None, None, 1)
+    (few, *_) = breaks(make_results(methods=("random",), seeds=3))
+    assert few.lo is not None
+    assert few.lo <= few.sparsity
+    assert all(b.sparsity == math.inf for b in breaks(make_results(effects=no_effect)))
+
+
+def test_failed_seeds_are_left_out() -> None:
+    failed = {("lth", t, k): "killed" for t in (0.36, 0.5904) for k in (0, 1)}
+    assert {b.seeds for b in breaks(make_results(targets=(0.36, 0.5904), failed=failed))} == {3, 5}
