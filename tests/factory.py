@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,6 @@ FRAGILITY = {"random": 2.5, "omp": 0.5, "lth": 0.12, "snip": 1.0, "synflow": 1.4
 
 
 Effects = Callable[[str, float, str], float]
-Cell = tuple[str, float, int] | tuple[str, float, int, str]
 
 
 def realistic(method: str, target: float, label: str) -> float:
@@ -59,7 +59,7 @@ def make_results(
     data: tuple[str, ...] = ("digits",),
     models: tuple[str, ...] = ("mlp",),
     examples: int = 2_000,
-    failed: Mapping[Cell, str] | None = None,
+    failed: Mapping[Any, str] | None = None,
     collapsed: Collection[tuple[str, float]] = (),
     study: str = "synthetic",
 ) -> Results:

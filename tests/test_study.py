@@ -469,8 +469,8 @@ def test_a_value_that_no_file_could_hold() -> None:
 # --- With the real registries -------------------------------------------------------------------
 
 
-def test_the_template_is_a_study(real: None) -> None:
-    text = resources.files("scratchcard").joinpath("template.toml").read_text("utf-8")
+def test_the_demo_is_a_study(real: None) -> None:
+    text = resources.files("scratchcard").joinpath("demo.toml").read_text("utf-8")
     found = Study.parse(text, file="study.toml")
     assert found.name == "study"
     assert list(found.methods) == ["random", "omp", "lth"]
@@ -478,8 +478,8 @@ def test_the_template_is_a_study(real: None) -> None:
     assert Step.parse(found.methods["lth"].params["rewind"]) == Step(2, "ep")
 
 
-def test_the_template_shows_every_key_and_only_right_ones(real: None) -> None:
-    text = resources.files("scratchcard").joinpath("template.toml").read_text("utf-8")
+def test_the_demo_shows_every_key_and_only_right_ones(real: None) -> None:
+    text = resources.files("scratchcard").joinpath("demo.toml").read_text("utf-8")
     for key in (*Study.model_fields, *Training.model_fields, *Ladder.model_fields, "prunable"):
         assert key in text or key in ("text", "source", "folders")
     step = text.replace('schedule = "cosine"', 'schedule = "step"')

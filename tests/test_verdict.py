@@ -103,14 +103,14 @@ def test_dense_against_itself_matches_everywhere() -> None:
 def test_the_seed_variance_is_shrunk_to_the_studys() -> None:
     results = make_results(methods=("omp", "lth"), targets=(0.36, 0.59), seeds=4)
     values = {
-        cell: np.array([m.readings["ece"].value for m in members])
+        cell[2:]: np.array([m.readings["ece"].value for m in members])
         for cell, members in results.groups.items()
     }
     pooled = np.mean([v.var(ddof=1) for v in values.values()])
-    dense, lth = values["digits", "mlp", "dense", 0.0], values["digits", "mlp", "lth", 0.59]
+    dense, lth = values["dense", 0.0], values["lth", 0.59]
     shrunk = [(6 * pooled + 3 * v.var(ddof=1)) / 9 for v in (dense, lth)]
     of = {
-        method: np.mean([m.readings["ece"].replicates for m in members], axis=0)
+        method: np.mean(np.array([m.readings["ece"].replicates for m in members]), axis=0)
         for (_, _, method, target), members in results.groups.items()
         if target in (0.0, 0.59)
     }
@@ -228,7 +228,7 @@ def rates(seeds: int, studies: int, loss: str | None = None) -> dict[str, float]
                 seeds=seeds,
                 effects=effects,
                 metrics=PANEL[:6],
-                examples=1_000,
+                examples=500,
             )
         ).measured
         for number in range(studies)
@@ -236,19 +236,23 @@ def rates(seeds: int, studies: int, loss: str | None = None) -> dict[str, float]
     return {outcome: found.count(outcome) / studies for outcome in ("pass", "fail", "undecided")}
 
 
+LIMIT = 0.05 + 3 * math.sqrt(0.05 * 0.95 / 120)
+"""5 %, and three standard errors of such a rate in 120 studies."""
+
+
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_equal_tickets_are_rarely_called_worse(seeds: int) -> None:
-    # 5 % and three standard errors of a rate of 5 % in 200 studies
-    assert rates(seeds, 200)["fail"] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
+    assert rates(seeds, 120)["fail"] <= LIMIT
 
 
 @pytest.mark.parametrize("loss", ["nll", "accuracy", "ece"])
 def test_a_loss_of_one_margin_rarely_passes(loss: str) -> None:
-    assert rates(3, 200, loss)["pass"] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
+    assert rates(3, 120, loss)["pass"] <= LIMIT
 
 
 def test_with_enough_seeds_equal_tickets_do_pass() -> None:
-    assert rates(5, 100)["pass"] > 0.3
+    results = make_results(methods=("lth",), targets=(0.5,), seeds=20, effects=no_effect)
+    assert only(results).measured == "pass"
 
 
 def test_measured_networks_keep_the_order_of_the_study() -> None:

@@ -1,6 +1,6 @@
 """The command line: parse, call, print.
 
-Everything heavy is imported inside the verbs, so that ``--help`` and a finished study answer at once.
+Heavy things are imported inside the verbs: ``--help`` and a finished study answer at once.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ Home = Annotated[Path, Parameter(name="--runs", help="Folder of results, plans a
 Workers = Annotated[int | None, Parameter(help="Worker processes; default one a core.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Kind of device.")]
 RUNS = Path("runs")
+DEMO = Path(__file__).parent / "demo.toml"
 
 
 @app.command
 def demo(*, runs: Home = RUNS, workers: Workers = None) -> int:
     """Run a real study on scikit-learn's handwritten digits; takes a minute or two."""
-    return _run(Path(__file__).parent / "demo.toml", None, runs, workers, "cpu", None)
+    return _run(DEMO, None, runs, workers, "cpu", None)
 
 
 @app.command
@@ -49,9 +50,12 @@ def init(file: Path = Path("study.toml")) -> int:
     Args:
         file: Where to.
     """
+    from scratchcard.snapshot import slug
+
     if file.exists():
         raise UserError(f"{file} exists already; name another file: scratchcard init OTHER.toml")
-    file.write_text((Path(__file__).parent / "demo.toml").read_text())
+    text = DEMO.read_text().replace('name = "demo"', f'name = "{slug(file.stem)}"')
+    file.write_text(text)
     print(f"Wrote {file}. Next: scratchcard plan {file}")
     return FINE
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from inspect import Parameter
+from typing import Any
 
 from scratchcard.contracts import MethodSpec, MetricSpec, Spec, UserError
-from scratchcard.registry import DATASETS, METHODS, METRICS, MODELS, did_you_mean
+from scratchcard.registry import DATASETS, METHODS, METRICS, MODELS, Registry, did_you_mean
 
-REGISTRIES = {"methods": METHODS, "metrics": METRICS, "models": MODELS, "data sets": DATASETS}
+REGISTRIES: dict[str, Registry[Any]] = {
+    "methods": METHODS,
+    "metrics": METRICS,
+    "models": MODELS,
+    "data sets": DATASETS,
+}
 
 
 def catalogue() -> str:

@@ -25,7 +25,9 @@ KINDS: Mapping[str, tuple[type[nn.Module], ...]] = {
 """What ``prunable`` may name; biases and normalisation are never pruned."""
 
 
-def prunable(model: nn.Module, kinds: Sequence[str] = ("conv", "linear")) -> dict[str, nn.Parameter]:
+def prunable(
+    model: nn.Module, kinds: Sequence[str] = ("conv", "linear")
+) -> dict[str, nn.Parameter]:
     """The weights that may be pruned, by their names in ``state_dict``, in the model's order.
 
     Raises:
@@ -63,7 +65,9 @@ class Masks(Mapping[str, torch.Tensor]):
     @classmethod
     def ones(cls, model: nn.Module, kinds: Sequence[str] = ("conv", "linear")) -> Masks:
         """Masks that keep every prunable weight of ``model``."""
-        return cls({n: torch.ones_like(p, dtype=torch.bool) for n, p in prunable(model, kinds).items()})
+        return cls(
+            {n: torch.ones_like(p, dtype=torch.bool) for n, p in prunable(model, kinds).items()}
+        )
 
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._masks[name]

@@ -78,8 +78,8 @@ def on_scale(values: np.ndarray | Sequence[float], scale: Scale) -> np.ndarray:
 def seed_variance(values: Sequence[float], scale: Scale) -> float | None:
     """The variance of readings over seeds; None of a single one.
 
-    >>> seed_variance([0.1, 0.3], "linear")
-    0.02
+    >>> seed_variance([1.0, 3.0], "linear")
+    2.0
     """
     return float(on_scale(values, scale).var(ddof=1)) if len(values) > 1 else None
 

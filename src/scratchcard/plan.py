@@ -59,7 +59,7 @@ class _Builder:
         self.stages: dict[str, Stage] = {}
         self.networks: list[Network] = []
         self._device = {} if device == "cpu" else {"device": device}
-        self._local = {"plugins": list(study.plugins)}
+        self._local = {"plugins": list(study.plugins), "folder": str(study.folders[-1])}
 
     def add(
         self,
@@ -78,7 +78,14 @@ class _Builder:
         # Through JSON, so that a plan read back from its snapshot is the same plan.
         values = json.loads(json.dumps({**params, **(self._device if kind != "data" else {})}))
         stage = Stage(
-            kind, version, values, dict(inputs), after, {**self._local, **(local or {})}, label, cost
+            kind,
+            version,
+            values,
+            dict(inputs),
+            after,
+            {**self._local, **(local or {})},
+            label,
+            cost,
         )
         self.stages.setdefault(stage.digest, stage)
         return stage.digest
@@ -140,7 +147,9 @@ class _Twins:
         step = Step.parse(text)
         if step.value == 0:
             return "0ep"
-        return "end" if step.unit == "ep" and step.value == self.study.training.epochs else str(step)
+        return (
+            "end" if step.unit == "ep" and step.value == self.study.training.epochs else str(step)
+        )
 
     def _train(self, name: str, inputs: Mapping[str, str], steps: set[str]) -> dict[str, str]:
         """Stages of one trajectory, each going on from the one before; spelling to digest."""
@@ -171,7 +180,7 @@ class _Twins:
         """Rounds of mask and training; the last round's weights and mask."""
         choice = self.study.methods[label]
         spec = registry.METHODS.get(choice.kind)
-        network, masks = dense[method.scored_at], {}
+        network, masks = dense[method.scored_at], dict[str, str]()
         *earlier, last = method.rounds(target)
         for sparsity in (*earlier, last):
             name = f"{label} {sparsity:.1%}"
@@ -215,9 +224,7 @@ class _Twins:
                 cost=3 if "model" in spec.needs else 0.2,
             )
         self.builder.networks.append(
-            Network(
-                self.data, self.model.label, method, target, self.seed, weights, mask, measures
-            )
+            Network(self.data, self.model.label, method, target, self.seed, weights, mask, measures)
         )
 
     def _need(self, need: str, name: str, weights: str, twin: str) -> dict[str, str]:

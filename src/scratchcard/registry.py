@@ -9,8 +9,10 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from scratchcard.contracts import (
@@ -94,16 +96,28 @@ DATASETS: Registry[DatasetSpec] = Registry("data set kind", "scratchcard.data")
 MODELS: Registry[ModelSpec] = Registry("model", "scratchcard.models")
 
 
-def load_plugins(modules: Iterable[str]) -> None:
-    """Import the modules that a study names, so that their decorators register."""
-    for module in modules:
-        try:
+def load_plugins(modules: Iterable[str], folder: Path) -> None:
+    """Import the modules that a study names, so that their decorators register.
+
+    Args:
+        modules: Importable names.
+        folder: Where they are looked for too, after all other places.
+
+    Raises:
+        UserError: One of them is not to be found.
+    """
+    sys.path.append(str(folder))
+    importlib.invalidate_caches()
+    try:
+        for module in modules:
             importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f'plug-in "{module}" cannot be imported ({error}); '
-                "install it, or put its folder on PYTHONPATH"
-            ) from error
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f'plug-in "{module}" cannot be imported ({error}); install it, put its folder on '
+            f"PYTHONPATH, or the file into {folder}"
+        ) from error
+    finally:
+        sys.path.remove(str(folder))
 
 
 def method(
@@ -117,7 +131,8 @@ def method(
     """Register a pruning method: a frozen dataclass derived from ``Method``."""
 
     def register(target: T) -> T:
-        assert isinstance(target, type) and issubclass(target, Method), "a method is a Method"
+        assert isinstance(target, type), f"{target} is not a class"
+        assert issubclass(target, Method), f"{target} is not derived from Method"
         METHODS.add(
             MethodSpec(
                 **Spec.common(name, version, target), title=title, when=when, needs_data=needs_data
@@ -186,7 +201,7 @@ def dataset(name: str, *, version: int = 1) -> Callable[[T], T]:
 
 
 def model(name: str, *, version: int = 1) -> Callable[[T], T]:
-    """Register an architecture: ``build(task, *, ...) -> nn.Module``, refusing tasks it can't fit."""
+    """Register an architecture: ``build(task, *, ...) -> nn.Module``; it refuses misfits."""
 
     def register(target: T) -> T:
         MODELS.add(ModelSpec(**Spec.common(name, version, target)))

@@ -23,7 +23,7 @@ from scratchcard.snapshot import Snapshot, folders_of, key_of, slug, write_text
 from scratchcard.store import Store
 
 if TYPE_CHECKING:
-    from scratchcard.engines.local import Event
+    from scratchcard.engines import Event
     from scratchcard.study import Study
 
 
@@ -83,9 +83,10 @@ class Folder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
+                owner = file.read().strip() or "another process"
                 raise UserError(
-                    f'study "{self.name}" is being run by {file.read().strip() or "another process"}'
-                    "; watch it with `scratchcard status`, or wait"
+                    f'study "{self.name}" is being run by {owner}; watch it with '
+                    "`scratchcard status`, or wait"
                 ) from None
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")

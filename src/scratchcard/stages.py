@@ -88,8 +88,7 @@ class Work:
 
 def execute(stage: Stage, store: Store, tick: Tick) -> None:
     """Run ``stage`` and commit its result; what it raises is the engine's to record."""
-    torch.set_num_threads(int(stage.local.get("threads", 1)))
-    load_plugins(stage.local.get("plugins", ()))
+    load_plugins(stage.local["plugins"], Path(stage.local["folder"]))
     started = time.perf_counter()
     run = {"data": _data, "train": _train, "mask": _mask, "logits": _logits, "measure": _measure}
     result, arrays = run[stage.kind](Work(stage, store, tick))
@@ -184,11 +183,12 @@ def _mask(work: Work) -> tuple[dict[str, Any], Arrays]:
     params = work.stage.params
     spec = METHODS.get(params["kind"])
     model = work.network("network")
+    earlier = work.masks("masks") if "masks" in work.stage.inputs else None
     images, labels = _scoring_batch(work) if spec.needs_data else (None, None)
     masks = choose(
         spec.target(**_tuples(params.get("options", {}))),
         model=model,
-        masks=work.masks("masks") if "masks" in work.stage.inputs else Masks.ones(model, params["prunable"]),
+        masks=earlier or Masks.ones(model, params["prunable"]),
         sparsity=params["sparsity"],
         seed=params["seed"],
         images=images,
@@ -247,7 +247,7 @@ def _trainee(spec: Mapping[str, Any], device: str) -> tuple[nn.Module, Trainee]:
     """A freshly initialised model on the device, and its optimiser."""
     kind, options = spec["model"]["kind"], _tuples(spec["model"].get("options", {}))
     model = models.build(kind, Task(**spec["task"]), options, spec["seed"])
-    model = model.to(device=device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model, Trainee(model, optimizer_of(model, Training(**spec["recipe"])))
 
 
@@ -300,12 +300,14 @@ def _split(root: Path, digest: str, split: str, device: str) -> Images | None:
     if split not in store.result(digest)["sizes"]:
         return None
     arrays = store.arrays(digest, split)
-    return Images(
-        torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"])
-    ).to(device)
+    return Images(torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"])).to(device)
 
 
 def _splits(root: Path, digest: str) -> Splits:
     """All splits of a stored data set, on the CPU."""
-    splits = {n: _split(root, digest, n, "cpu") for n in ("train", "test", "val", "held_out")}
-    return Splits(**splits, classes=tuple(Store(root).result(digest)["classes"]))
+    train, test, val, held_out = (
+        _split(root, digest, name, "cpu") for name in ("train", "test", "val", "held_out")
+    )
+    assert train is not None, f"{digest} has no training split"
+    assert test is not None, f"{digest} has no test split"
+    return Splits(train, test, val, held_out, tuple(Store(root).result(digest)["classes"]))

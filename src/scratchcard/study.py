@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
@@ -176,8 +173,7 @@ class _Reader:
         for index, module in enumerate(named if isinstance(named, list) else ()):
             if isinstance(module, str):
                 try:
-                    with importable(self.folders[-1]):
-                        registry.load_plugins([module])
+                    registry.load_plugins([module], self.folders[-1])
                 except (UserError, ImportError, SyntaxError) as error:
                     self.problems.add(("plugins", index), str(error))
 
@@ -264,14 +260,3 @@ _REQUIRED: Mapping[str, str] = {
 def _ask_files_and_task(dataset: Any) -> None:
     dataset.files()
     dataset.task()
-
-
-@contextmanager
-def importable(folder: Path) -> Iterator[None]:
-    """Let modules in ``folder`` be imported, after all others of their name."""
-    sys.path.append(str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))

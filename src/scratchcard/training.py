@@ -214,9 +214,9 @@ def train(
             order = torch.randperm(len(images), generator=torch_stream(seed, "order", epoch))
             order = order.to(images.pixels.device)
             augmentation = torch_stream(seed, "augment", epoch)
-            draws = draw(
-                len(images), pad=recipe.crop, flip=recipe.flip, generator=augmentation
-            ).to(images.pixels.device)
+            draws = draw(len(images), pad=recipe.crop, flip=recipe.flip, generator=augmentation).to(
+                images.pixels.device
+            )
         rows = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
         x = floats(augment(images.pixels[rows], draws[rows]))
         x = x.contiguous(memory_format=torch.channels_last)

@@ -17,8 +17,8 @@ from scratchcard.graph import Stage
 from scratchcard.store import Store, alive
 from tests.engines import toy
 
-SIZE, SECONDS = 294, 0.018
-BLOWS = ["worker"] * 14 + ["coordinator"] * 6 + ["damage"] * 10
+SIZE, SECONDS = 294, 0.015
+BLOWS = ["worker"] * 10 + ["coordinator"] * 4 + ["damage"] * 8
 
 
 def test_a_storm_of_kills_changes_no_number(tmp_path: Path) -> None:
@@ -28,13 +28,12 @@ def test_a_storm_of_kills_changes_no_number(tmp_path: Path) -> None:
     assert run(stages, calm, toy.execute, failures=failures, repeat=toy.repeat).complete
 
     struck, processes = storm(tmp_path, store, random.Random(2022))
-    print(struck, len(processes))
-    assert struck["worker"] >= 10
-    assert struck["coordinator"] >= 5
-    assert struck["damage"] >= 8
+    assert struck["worker"] >= 8
+    assert struck["coordinator"] == 4
+    assert struck["damage"] == 8
 
     with toy.coordinator(tmp_path, SIZE, SECONDS) as undisturbed:
-        assert undisturbed.wait(20) == 0
+        assert undisturbed.wait(60) == 0
     assert all(store.has(stage.digest) for stage in stages)
     assert store.find_prefix("") == calm.find_prefix("")
     assert hashes(store, stages) == hashes(calm, stages)
@@ -49,7 +48,7 @@ def storm(root: Path, store: Store, dice: random.Random) -> tuple[Counter[str], 
     processes: set[int] = set()
     while blows:
         with toy.coordinator(root, SIZE, SECONDS) as coordinator:
-            while blows and await_commits(store, dice.randint(2, 12), coordinator):
+            while blows and await_commits(store, dice.randint(2, 16), coordinator):
                 time.sleep(dice.uniform(0, SECONDS))
                 workers = [pid for pid in toy.workers(root) if alive(pid)]
                 processes.update(workers)
@@ -72,7 +71,7 @@ def await_commits(store: Store, number: int, coordinator: Popen[bytes]) -> bool:
     while coordinator.poll() is None:
         if len(set(store.find_prefix("")) - before) >= number:
             return True
-        time.sleep(0.005)
+        time.sleep(0.02)
     return False
 
 

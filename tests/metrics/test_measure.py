@@ -1,5 +1,7 @@
 """``measure`` and ``call``: options, missing inputs, answers that are no numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -89,8 +91,6 @@ def test_a_network_that_answers_nan_is_refused(test_set: Images) -> None:
 
 
 def test_a_reading_that_is_no_number_is_refused() -> None:
-    from dataclasses import replace
-
     spec = replace(METRICS.get("accuracy"), target=lambda logits: Reading(float("nan"), 0.0, 4))
     with pytest.raises(ValueError, match='metric "accuracy" is nan'):
         call(spec, {"logits": lambda: None}, {})

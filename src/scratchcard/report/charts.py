@@ -123,7 +123,8 @@ def _segments(curve: Curve, key: str) -> Iterator[dict[str, Any]]:
 
 
 def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
-    row = {
+    call = point.comparison.call if point.comparison is not None else None
+    return {
         "x": _trim(point.x),
         "y": _trim(point.mean),
         "lo": _trim(point.mean if point.lo is None else point.lo),
@@ -131,11 +132,8 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
         "who": title,
         "at": words.percent(point.sparsity),
         "value": words.value(panel.spec, point.mean / panel.scale) + panel.unit,
-        "by": f"mean of {words.count(point.seeds, 'seed')}",
+        "by": f"mean of {words.count(point.seeds, 'seed')}" + (f": {call}" if call else ""),
     }
-    if point.comparison is not None and point.comparison.call is not None:
-        row["by"] += f": {point.comparison.call}"
-    return row
 
 
 def _seed(panel: Panel, dot: Dot, title: str) -> dict[str, Any]:

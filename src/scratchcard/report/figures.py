@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ TOGETHER = 4
 """More methods than this are spread over two panels that share their axis, as in the paper."""
 ACROSS = 3
 """Small multiples in a row of the overview."""
-DASHES = {"I": "solid", "II": (0, (4, 2)), "III": (0, (1, 1.6))}
+DASHES = {"I": "solid", "II": (0, (3, 1.6)), "III": (0, (1, 1.4))}
 INK = "#222222"
 
 
@@ -60,7 +61,7 @@ def one(results: Results, panels: Sequence[Panel]) -> Figure:
             row[0].set_title(f"{panel.data} · {panel.model}", loc="left")
     for axes in rows[-1]:
         axes.set_xlabel("sparsity, %")
-    _legend(figure, results, columns=3 if len(groups) == 1 else 4)
+    _legend(figure, results)
     return figure
 
 
@@ -79,7 +80,7 @@ def overview(results: Results, panels: Sequence[Panel]) -> Figure:
         if i + ACROSS >= len(panels):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("sparsity, %")
-    _legend(figure, results, columns=4)
+    _legend(figure, results)
     return figure
 
 
@@ -142,8 +143,8 @@ def _label(panel: Panel) -> str:
     return f"{panel.title} ({panel.unit})" if panel.unit else panel.title
 
 
-def _legend(figure: Figure, results: Results, *, columns: int) -> None:
-    handles: list[object] = [
+def _legend(figure: Figure, results: Results) -> None:
+    handles: list[Any] = [
         (
             Patch(color=INK, alpha=0.08, linewidth=0),
             Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (5, 3))),
@@ -154,6 +155,8 @@ def _legend(figure: Figure, results: Results, *, columns: int) -> None:
         marker = look.shape.matplotlib
         handles.append(Line2D([], [], color=look.hue.light, marker=marker, markersize=3.6, lw=1.2))
         labels.append(results.methods[method])
+    wide = 0.5 + 0.06 * max(map(len, labels))  # inches of handle and text at this size of type
+    columns = max(1, int(figure.get_figwidth() / wide))
     figure.legend(
         handles,
         labels,
@@ -166,6 +169,8 @@ def _legend(figure: Figure, results: Results, *, columns: int) -> None:
 def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
     stem = re.sub(r"[^\w.-]+", "-", name)
     dates: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout is found; each file would find it again
     paths = []
     for kind, metadata in dates.items():
         path = folder / f"{stem}.{kind}"

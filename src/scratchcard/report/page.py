@@ -77,6 +77,7 @@ def render(
             }
             for i, panel in enumerate(panels)
         ],
+        breaking=[tables.breaking(results, setting) for setting in results.settings],
         numbers=[tables.numbers(results, setting) for setting in results.settings],
         costs=[tables.cost(results, setting) for setting in results.settings],
         guide=guide.entries(results),

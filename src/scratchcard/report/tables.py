@@ -14,6 +14,7 @@ from scratchcard.contracts import Reading
 from scratchcard.report import words
 from scratchcard.results import Cell as Group
 from scratchcard.results import Measured, Results
+from scratchcard.sensitivity import ENOUGH, Break, breaks
 from scratchcard.verdict import Comparison, Ticket, Verdict, voters
 
 
@@ -109,6 +110,30 @@ def _absent(results: Results, ticket: Ticket, label: str) -> Cell:
     if not reasons:
         return Cell("—", "no pair", kind="none")
     return Cell("failed", _short("; ".join(sorted(reasons))), None, "failed", "; ".join(reasons))
+
+
+def breaking(results: Results, setting: tuple[str, str]) -> Table:
+    """Where each method's mean loss crosses the margin of each voting metric."""
+    votes = voters(results)
+    found = [b for b in breaks(results) if (b.data, b.model) == setting]
+    head = [Cell("Method"), *(_column(results, label, margin=True) for label in votes)]
+    rows = []
+    for method, title in results.methods.items():
+        own = {b.metric: b for b in found if b.method == method}
+        first = min((b.sparsity for b in own.values()), default=math.inf)
+        cells = [_break(own[label], first) if label in own else Cell("—") for label in votes]
+        rows.append(Row((Cell(title, key=title), *cells)))
+    return Table(named(setting, results), tuple(head), tuple(rows))
+
+
+def _break(b: Break, first: float) -> Cell:
+    if math.isinf(b.sparsity):
+        return Cell("holds", key=1.0, hint="to the end of the ladder")
+    ends = [] if b.lo is None or b.hi is None else [b.lo, b.hi]
+    shown = ["beyond" if math.isinf(end) else words.percent(end) for end in ends]
+    what = "90 % interval" if b.seeds >= ENOUGH else "range of the seeds"
+    kind = "worse" if b.sparsity == first else ""
+    return Cell(words.percent(b.sparsity), " to ".join(shown), b.sparsity, kind, what)
 
 
 def numbers(results: Results, setting: tuple[str, str]) -> Table:

@@ -126,7 +126,7 @@ def vega() -> dict[str, Any]:
         "domain": False,
         "ticks": False,
         "labelPadding": 6,
-        "labelSeparation": 5,
+        "labelSeparation": 2,
         "gridColor": "var(--line)",
     }
     return {
@@ -138,7 +138,7 @@ def vega() -> dict[str, Any]:
     }
 
 
-def rc() -> dict[str, Any]:
+def rc() -> Any:
     """Settings of matplotlib for a page of a paper: small type, thin lines, embedded fonts."""
     return {
         "font.family": "STIXGeneral",
@@ -169,6 +169,6 @@ def rc() -> dict[str, Any]:
         "pdf.fonttype": 42,
         "svg.fonttype": "none",
         "svg.hashsalt": "scratchcard",
-        "savefig.bbox": "tight",
-        "savefig.pad_inches": 0.02,
+        "figure.constrained_layout.h_pad": 0.03,
+        "figure.constrained_layout.w_pad": 0.03,
     }
