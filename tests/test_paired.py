@@ -11,7 +11,15 @@ import pytest
 from scipy import stats
 
 from scratchcard.contracts import Reading
-from scratchcard.paired import Difference, Pair, difference, example_variance, holm, seed_variance
+from scratchcard.paired import (
+    Difference,
+    Pair,
+    Pool,
+    difference,
+    example_variance,
+    holm,
+    seed_variance,
+)
 
 
 def with_examples(values: list[float]) -> Reading:
@@ -25,6 +33,13 @@ PAIRS: list[Pair] = [
     (with_examples(a), with_examples(b)) for a, b in zip(DENSE, SPARSE, strict=True)
 ]
 POOLED = 0.04
+"""The variance over seeds of the other groups, of which there are many."""
+
+
+def pool_with(column: list[list[float]]) -> Pool:
+    """A pool of a group's own readings and 100 degrees of freedom at ``POOLED``."""
+    own = Pool.of([[sum(row) / 4 for row in column]], "linear")
+    return Pool(own.squares + 100 * POOLED, own.df + 100)
 
 
 def test_linear_difference_follows_the_formula() -> None:
@@ -36,7 +51,9 @@ def test_linear_difference_follows_the_formula() -> None:
     df = variance**2 / (sum((s / 3) ** 2 for s in shrunk) / 8)
     half = stats.t.ppf(0.95, df) * math.sqrt(variance)
 
-    got = difference(PAIRS, better="lower", scale="linear", pooled=POOLED)
+    got = difference(
+        PAIRS, better="lower", scale="linear", pools=(pool_with(DENSE), pool_with(SPARSE))
+    )
     assert (got.d, got.stderr, got.df) == pytest.approx((-d, math.sqrt(variance), df))
     assert got.interval() == pytest.approx((-d - half, -d + half))
     assert got.p_worse() == pytest.approx(stats.t.cdf(-d / math.sqrt(variance), df))
@@ -54,7 +71,7 @@ def test_log_difference_agrees_with_a_brute_force_bootstrap() -> None:
     logs = np.log(sparse[:, index].mean(axis=2)) - np.log(dense[:, index].mean(axis=2))
     brute = logs.mean(axis=0).var(ddof=1)
     assert example_variance(pairs, "log") == pytest.approx(brute, rel=0.1)
-    got = difference(pairs, better="higher", scale="log", pooled=None)
+    got = difference(pairs, better="higher", scale="log")
     assert got.d == pytest.approx(np.mean(np.log(sparse.mean(axis=1) / dense.mean(axis=1))))
     assert got.df == math.inf
 
@@ -85,7 +102,7 @@ def test_an_unknown_error_leaves_everything_open() -> None:
         [(Reading(2.0, math.nan, 9), Reading(4.0, 0.4, 9))],
         better="higher",
         scale="linear",
-        pooled=0.1,
+        pools=(Pool(1.0, 10), Pool(1.0, 10)),
     )
     assert got.interval() == (-math.inf, math.inf)
     assert got.p_worse() == got.p_better() == 0.5
@@ -93,17 +110,23 @@ def test_an_unknown_error_leaves_everything_open() -> None:
 
 def test_one_seed_borrows_the_pooled_variance_or_has_none() -> None:
     one = [PAIRS[0]]
-    with_pool = difference(one, better="higher", scale="linear", pooled=POOLED)
-    alone = difference(one, better="higher", scale="linear", pooled=None)
+    with_pool = difference(one, better="higher", scale="linear", pools=(Pool(4.0, 100),) * 2)
+    alone = difference(one, better="higher", scale="linear")
     assert with_pool.stderr**2 - alone.stderr**2 == pytest.approx(2 * POOLED)
     assert seed_variance([1.0], "linear") is None
     assert alone.df == math.inf
 
 
+def test_a_small_pool_weighs_no_more_than_it_has() -> None:
+    # own: 2 df at 4; others: 3 df at 1, half of the full prior of 6
+    shrunk, df = Pool(8.0 + 3.0, 5).shrink(Pool(8.0, 2))
+    assert (shrunk, df) == pytest.approx(((3 * 1.0 + 8.0) / 5, 5))
+    assert Pool(8.0, 2).shrink(Pool(8.0, 2)) == (4.0, 2), "alone it stands for itself"
+    assert Pool().shrink(Pool()) == (0.0, math.inf), "one network has no variance"
+
+
 def test_equal_networks_differ_by_exactly_nothing() -> None:
-    got = difference(
-        [(pair[0], pair[0]) for pair in PAIRS], better="lower", scale="log", pooled=0.0
-    )
+    got = difference([(pair[0], pair[0]) for pair in PAIRS], better="lower", scale="log")
     assert got.d == 0 == example_variance([(p[0], p[0]) for p in PAIRS], "log")
     exact = Difference(0.0, 0.0, math.inf)
     assert exact.interval() == (0.0, 0.0)
@@ -113,7 +136,7 @@ def test_equal_networks_differ_by_exactly_nothing() -> None:
 
 def test_zero_and_negative_values_have_a_logarithm() -> None:
     pairs = [(Reading(0.0, 0.0, 4), Reading(-1.0, 0.0, 4))]
-    assert difference(pairs, better="lower", scale="log", pooled=None).d == 0.0
+    assert difference(pairs, better="lower", scale="log").d == 0.0
 
 
 def test_holm_by_hand() -> None:

@@ -106,9 +106,13 @@ def test_the_seed_variance_is_shrunk_to_the_studys() -> None:
         cell[2:]: np.array([m.readings["ece"].value for m in members])
         for cell, members in results.groups.items()
     }
-    pooled = np.mean([v.var(ddof=1) for v in values.values()])
+    regions = {(t.method, t.target): t.region for t in judge(results).tickets}
+    assert set(regions.values()) == {"I"}, "so that all are pooled"
     dense, lth = values["dense", 0.0], values["lth", 0.59]
-    shrunk = [(6 * pooled + 3 * v.var(ddof=1)) / 9 for v in (dense, lth)]
+    shrunk = []
+    for own in (("dense", 0.0), ("lth", 0.59)):
+        others = np.mean([v.var(ddof=1) for cell, v in values.items() if cell != own])
+        shrunk.append((6 * others + 3 * values[own].var(ddof=1)) / 9)
     of = {
         method: np.mean(np.array([m.readings["ece"].replicates for m in members]), axis=0)
         for (_, _, method, target), members in results.groups.items()
@@ -118,6 +122,18 @@ def test_the_seed_variance_is_shrunk_to_the_studys() -> None:
     ticket = next(t for t in judge(results).tickets if (t.method, t.target) == ("lth", 0.59))
     assert ticket.comparisons["ece"].stderr == pytest.approx(math.sqrt(variance))
     assert ticket.comparisons["ece"].d == pytest.approx(dense.mean() - lth.mean())
+
+
+def test_broken_networks_do_not_widen_the_others_intervals() -> None:
+    def erratic(method: str, target: float, metric: str) -> float:
+        return -0.8 if method == "random" and metric == "accuracy" else 0.0
+
+    quiet = make_results(methods=("lth",), targets=(0.36,), effects=no_effect)
+    loud = make_results(methods=("lth", "random"), targets=(0.36,), effects=erratic)
+    (alone,) = judge(quiet).tickets
+    beside = next(t for t in judge(loud).tickets if t.method == "lth")
+    assert next(t for t in judge(loud).tickets if t.method == "random").region != "I"
+    assert beside.comparisons["accuracy"].stderr == alone.comparisons["accuracy"].stderr
 
 
 def test_an_unmeasured_dimension_leaves_a_pass_undecided() -> None:

@@ -142,7 +142,7 @@ def status(study: Path, *, runs: Home = RUNS) -> int:
                 print(f"  {row['label']}  {row['fraction']:.0%}")
     for record in sorted(folder.failures.glob("*.json")) if folder.failures.exists() else ():
         failure = json.loads(record.read_text())
-        print(f"failed: {failure['label']}: {failure['error']}\n  repeat it: {failure['repeat']}")
+        print(f"failed: {failure['label']}: {failure['error']}: {failure['message']}\n  repeat it: {failure['repeat']}")
     if folder.report.exists():
         print(f"Report: {folder.report}")
     return FINE
@@ -255,3 +255,7 @@ def _counts(planned: Plan, done: set[str]) -> str:
     of = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     networks = len(planned.networks)
     return f"{len(planned.stages)} stages ({of}) for {networks} networks; {len(done)} are done."
+
+
+if __name__ == "__main__":
+    main()

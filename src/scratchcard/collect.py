@@ -108,7 +108,7 @@ def _why(digest: str, plan: Plan, done: set[str], failures: Path) -> str:
         record = failures / f"{ancestor}.json"
         if record.exists():
             failure = json.loads(record.read_text())
-            return f"{failure['label']} failed: {failure['error']}"
+            return f"{failure['label']} failed: {failure['message']}"
     return "not run yet"
 
 

@@ -12,8 +12,8 @@ from statistics import fmean
 from typing import Literal
 
 from scratchcard.contracts import VOTING, Reading
-from scratchcard.paired import LEVEL, Difference, Pair, difference, holm, seed_variance
-from scratchcard.results import Measured, Results
+from scratchcard.paired import LEVEL, Difference, Pair, Pool, difference, holm
+from scratchcard.results import Cell, Measured, Results
 
 Call = Literal["better", "matches", "worse", "undecided"]
 
@@ -76,18 +76,23 @@ def accuracy_label(results: Results) -> str | None:
 
 
 def compare(
-    results: Results, members: Sequence[Measured], pooled: Mapping[str, float | None]
+    results: Results, members: Sequence[Measured], alike: tuple[Sequence[Cell], Sequence[Cell]]
 ) -> dict[str, Comparison]:
     """Every metric that was read of a ticket and of its twins.
 
     Args:
         results: The study.
         members: The ticket's networks, one per seed.
-        pooled: By label, the metric's variance over seeds in this study; None where unknown.
+        alike: The cells whose networks vary over seeds as the dense twins do, and as the ticket's.
     """
     pairs = {label: pairs_of(results, members, label) for label in results.metrics}
     differences = {
-        label: difference(pairs[label], better=spec.better, scale=spec.scale, pooled=pooled[label])
+        label: difference(
+            pairs[label],
+            better=spec.better,
+            scale=spec.scale,
+            pools=(pool_of(results, alike[0], label), pool_of(results, alike[1], label)),
+        )
         for label, spec in results.metrics.items()
         if pairs[label]
     }
@@ -159,13 +164,7 @@ def values_of(members: Iterable[Measured], label: str) -> list[float]:
     return [reading.value for reading in readings if reading is not None]
 
 
-def pooled_variance(results: Results, setting: tuple[str, str], label: str) -> float | None:
-    """The metric's variance over seeds, averaged over the groups of one data set and model."""
-    scale = results.metrics[label].scale
-    variances = [
-        seed_variance(values_of(members, label), scale)
-        for cell, members in results.groups.items()
-        if (cell.data, cell.model) == setting
-    ]
-    known = [variance for variance in variances if variance is not None]
-    return fmean(known) if known else None
+def pool_of(results: Results, cells: Iterable[Cell], label: str) -> Pool:
+    """What the networks of ``cells`` say about the metric's variance over seeds."""
+    groups = (values_of(results.groups[cell], label) for cell in cells)
+    return Pool.of(groups, results.metrics[label].scale)

@@ -6,15 +6,15 @@ Nothing here imports torch, so that planning, status and help stay quick.
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -70,23 +70,16 @@ class Step:
 
     @classmethod
     def parse(cls, text: str) -> Step:
-        """Read a step; a ``ValueError`` says what can be written."""
-        trouble = ValueError(
-            f"step {text!r} is not one of '3ep' (epochs), '500it' (iterations), "
-            "'0.75' (a fraction of training) or 'end'"
-        )
+        """Read a step; a ``UserError`` says what can be written."""
         if text == "end":
             return cls(1.0, "fraction")
-        unit = text[-2:] if text[-2:] in ("ep", "it") else "fraction"
-        number = text[:-2] if unit != "fraction" else text
-        try:
-            value = float(number)
-        except ValueError:
-            raise trouble from None
-        if not 0 <= value < float("inf") or (unit == "fraction" and value > 1):
-            raise trouble
-        if unit == "it" and value != int(value):
-            raise trouble
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ep|it)?", text)
+        value, unit = (float(found[1]), found[2] or "fraction") if found else (-1.0, "")
+        if not found or (unit == "fraction" and value > 1) or (unit == "it" and value % 1):
+            raise UserError(
+                f"step {text!r} is not one of '3ep' (epochs), '500it' (iterations), "
+                "'0.75' (a fraction of training) or 'end'"
+            )
         return cls(value, typing.cast(Any, unit))
 
     def iterations(self, *, per_epoch: int, total: int) -> int:
@@ -95,9 +88,11 @@ class Step:
         return round(self.value * scale)
 
     def __str__(self) -> str:
-        if self.unit == "fraction":
-            return "end" if self.value == 1 else f"{self.value:g}"
-        return f"{self.value:g}{self.unit}"
+        if self.unit == "fraction" and self.value == 1:
+            return "end"
+        # Every digit counts: the spelling is part of a digest.
+        number = f"{self.value:.12f}".rstrip("0").rstrip(".")
+        return number if self.unit == "fraction" else f"{number}{self.unit}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -37,11 +37,9 @@ def prunable(
     if unknown:
         raise UserError(f'cannot prune "{unknown[0]}" (known: {", ".join(KINDS)})')
     types = tuple(t for kind in kinds for t in KINDS[kind])
-    found = {
-        f"{name}.weight".removeprefix("."): module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, types)
-    }
+    weights = {id(module.weight) for module in model.modules() if isinstance(module, types)}
+    # By way of named_parameters, a weight that two layers share is counted once.
+    found = {name: p for name, p in model.named_parameters() if id(p) in weights}
     if not found:
         raise UserError(f"the model has no {' or '.join(kinds)} weights to prune")
     return found
@@ -59,7 +57,10 @@ class Masks(Mapping[str, torch.Tensor]):
 
     def __init__(self, masks: Mapping[str, torch.Tensor]) -> None:
         for name, mask in masks.items():
-            assert mask.dtype == torch.bool, f"mask of {name} is {mask.dtype}, not bool"
+            if mask.dtype != torch.bool:
+                raise UserError(
+                    f"the mask of {name} is {mask.dtype}, but must be bool: True is kept"
+                )
         self._masks = dict(masks)
 
     @classmethod
@@ -153,11 +154,12 @@ class Masks(Mapping[str, torch.Tensor]):
             assert alive == 0, f"{alive} cut weights of {name} are not zero"
 
     def attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Guard:
-        """Hold the cut weights at zero while ``optimizer`` trains ``model``.
+        """Set the cut weights of ``model`` to zero and hold them there while ``optimizer`` trains.
 
         Call ``guard.mask_gradients()`` between ``backward`` and clipping; weights and optimiser
         state are masked after each step by a hook.
         """
+        self.apply_(model)
         return Guard(self, self._parameters(model), optimizer)
 
     def pack(self) -> dict[str, np.ndarray]:
@@ -187,12 +189,18 @@ class Masks(Mapping[str, torch.Tensor]):
 
     @classmethod
     def load(cls, path: Path | str) -> Masks:
-        """Read what ``save`` wrote."""
-        with safe_open(path, framework="numpy") as file:
-            shapes = json.loads((file.metadata() or {}).get("shapes", "null"))
-            if shapes is None:
-                raise UserError(f"{path} holds no masks; it must come from Masks.save")
-            return cls.unpack({name: file.get_tensor(name) for name in shapes}, shapes)
+        """Read what ``save`` wrote.
+
+        Raises:
+            UserError: The file holds no masks.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                shapes = json.loads((file.metadata() or {})["shapes"])
+                packed = {name: file.get_tensor(name) for name in shapes}
+        except (SafetensorError, KeyError):
+            raise UserError(f"{path} holds no masks; name a file that Masks.save wrote") from None
+        return cls.unpack(packed, shapes)
 
     def _parameters(self, model: nn.Module) -> dict[str, nn.Parameter]:
         known = dict(model.named_parameters())
@@ -224,7 +232,7 @@ class Guard:
     def _after_step(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         for parameter, cut in self._cut:
             parameter.masked_fill_(cut, 0.0)
-            for state in optimizer.state[parameter].values():
+            for state in optimizer.state.get(parameter, {}).values():
                 if isinstance(state, torch.Tensor) and state.shape == cut.shape:
                     state.masked_fill_(cut, 0.0)
 

@@ -6,7 +6,7 @@ Two things make it uncertain: the seeds of training, and the examples it was mea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,7 @@ Pair = tuple[Reading, Reading]
 """The readings of a dense network and of its sparse twin, in this order."""
 
 PRIOR = 6.0
-"""Degrees of freedom that the pooled seed variance weighs beside a group's own k - 1."""
+"""Degrees of freedom that other groups' seed variance weighs beside a group's own k - 1."""
 LEVEL = 0.05
 """Of the one-sided tests; the interval is two-sided at 1 - 2 x LEVEL."""
 FLOOR = 1e-12
@@ -84,42 +84,72 @@ def seed_variance(values: Sequence[float], scale: Scale) -> float | None:
     return float(on_scale(values, scale).var(ddof=1)) if len(values) > 1 else None
 
 
-def shrunk(variance: float | None, k: int, pooled: float) -> float:
-    """A seed variance of k readings, drawn towards the study's: it then has PRIOR + k - 1 df.
+@dataclass(frozen=True)
+class Pool:
+    """What comparable groups of networks say about a metric's variance over seeds.
 
-    >>> shrunk(4.0, k=3, pooled=1.0)
-    1.75
+    Attributes:
+        squares: Sum of squared deviations from the groups' own means.
+        df: Degrees of freedom: readings less groups.
     """
-    own = 0.0 if variance is None else (k - 1) * variance
-    return (PRIOR * pooled + own) / (PRIOR + k - 1)
+
+    squares: float = 0.0
+    df: int = 0
+
+    @classmethod
+    def of(cls, groups: Iterable[Sequence[float]], scale: Scale) -> Pool:
+        """The pool of groups of readings."""
+        on = [on_scale(group, scale) for group in groups]
+        squares = sum(float(((values - values.mean()) ** 2).sum()) for values in on if len(values))
+        return cls(squares, sum(len(values) - 1 for values in on if len(values)))
+
+    def shrink(self, own: Pool) -> tuple[float, float]:
+        """A group's variance drawn towards that of the others in the pool, and its df.
+
+        The others weigh PRIOR degrees of freedom, or as many as they have. Without any the
+        variance is unknown and counted as none, which leaves a statement about these networks.
+
+        >>> Pool(squares=6.0, df=8).shrink(own=Pool(squares=4.0, df=2))
+        (0.75, 8.0)
+        """
+        others = self.df - own.df
+        prior = min(PRIOR, others)
+        df = prior + own.df
+        if df == 0:
+            return 0.0, math.inf
+        pooled = max(self.squares - own.squares, 0.0) / others if others else 0.0
+        return (prior * pooled + own.squares) / df, df
 
 
 def difference(
-    pairs: Sequence[Pair], *, better: Literal["higher", "lower"], scale: Scale, pooled: float | None
+    pairs: Sequence[Pair],
+    *,
+    better: Literal["higher", "lower"],
+    scale: Scale,
+    pools: tuple[Pool, Pool] = (Pool(), Pool()),
 ) -> Difference:
     """Mean sparse minus dense over ``pairs`` of one seed each, the sign turned so more is better.
 
     The variance is ``(s_dense² + s_sparse²) / k`` with both seed variances shrunk, plus the
     variance over examples. That pairs share a seed does not reduce the first part. The degrees of
-    freedom are Satterthwaite's: 6 + k - 1 for either shrunk variance, infinite for the examples.
+    freedom are Satterthwaite's, infinite for the examples.
 
     Args:
         pairs: Readings of the dense and of the sparse network, finite, at least one pair.
         better: Which way the metric is oriented.
         scale: On which differences are taken.
-        pooled: The metric's seed variance in this study; None if every group is one network, and
-            then the answer is about these networks, not about the method.
+        pools: What networks like the dense ones, and like the sparse ones, say about the variance
+            over seeds; each includes the group itself.
     """
     k = len(pairs)
     columns = [[pair[side].value for pair in pairs] for side in (0, 1)]
     dense, sparse = (on_scale(column, scale) for column in columns)
     d = float((sparse - dense).mean()) * (1 if better == "higher" else -1)
-    seeds = [
-        shrunk(seed_variance(column, scale), k, pooled) / k if pooled is not None else 0.0
-        for column in columns
+    shrunk = [
+        pool.shrink(Pool.of([column], scale)) for pool, column in zip(pools, columns, strict=True)
     ]
-    variance = sum(seeds) + example_variance(pairs, scale)
-    spread = sum(part**2 for part in seeds) / (PRIOR + k - 1)
+    variance = sum(s2 for s2, _ in shrunk) / k + example_variance(pairs, scale)
+    spread = sum((s2 / k) ** 2 / df for s2, df in shrunk)
     df = variance**2 / spread if spread > 0 and math.isfinite(variance) else math.inf
     return Difference(d, math.sqrt(variance), df)
 

@@ -231,14 +231,14 @@ class _Twins:
         """Where a metric's need comes from: role to digest."""
         match need:
             case "logits":
-                return {need: self._logits(name, weights, "test", self.images)}
+                return {need: self._logits(name, weights, self.images, "test")}
             case "val_logits":
-                return {need: self._logits(name, weights, "val", self.images)}
+                return {need: self._logits(name, weights, self.images, "val")}
             case "dense_logits":
-                return {need: self._logits("dense", twin, "test", self.images)}
+                return {need: self._logits("dense", twin, self.images, "test")}
             case "ood_logits":
                 return {
-                    f"{need}.{label}": self._logits(name, weights, "test", images)
+                    f"{need}.{label}": self._logits(name, weights, images, "test", label)
                     for label, images in self.ood.items()
                 }
             case "model":
@@ -248,13 +248,13 @@ class _Twins:
             case _:  # test, train, val: splits of the data, already an input
                 return {}
 
-    def _logits(self, name: str, weights: str, split: str, images: str) -> str:
+    def _logits(self, name: str, weights: str, images: str, split: str, what: str = "") -> str:
         return self.builder.add(
             "logits",
             None,
             {"split": split},
             {"network": weights, "data": images},
-            label=f"{name} · {self.where} · logits {self.builder.stages[images].label} {split}",
+            label=f"{name} · {self.where} · logits of {what or split}",
             cost=1,
         )
 

@@ -9,7 +9,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from scratchcard.contracts import Step
+from scratchcard.contracts import Step, UserError
 from scratchcard.data.augment import augment, draw
 from scratchcard.data.base import Images
 from scratchcard.masks import Masks
@@ -51,10 +52,17 @@ class Clock:
         return self.recipe.epochs * self.per_epoch
 
     def at(self, step: str) -> int:
-        """``"3ep"``, ``"500it"``, ``"0.5"`` or ``"end"`` as a count of steps."""
+        """``"3ep"``, ``"500it"``, ``"0.5"`` or ``"end"`` as a count of steps.
+
+        Raises:
+            UserError: It is no step, or lies beyond the end of training.
+        """
         count = Step.parse(step).iterations(per_epoch=self.per_epoch, total=self.total)
         if count > self.total:
-            raise ValueError(f"step {step} is {count} steps, training ends after {self.total}")
+            raise UserError(
+                f"step {step!r} is {count} iterations, but training ends after {self.total}; "
+                "take an earlier one, or more epochs"
+            )
         return count
 
     def learning_rate(self, step: int) -> float:
@@ -118,19 +126,20 @@ class Trainee:
         self.history.append({"epoch": epoch, "loss": loss / images, "accuracy": hits / images})
 
     def arrays(self) -> dict[str, torch.Tensor]:
-        """Weights, buffers and optimiser state by name, on the CPU."""
-        names = {p: n for n, p in self.model.named_parameters()}
-        arrays = {f"model.{k}": v.cpu().contiguous() for k, v in self.model.state_dict().items()}
+        """Copies of weights, buffers and optimiser state by name, on the CPU."""
+        names: dict[torch.Tensor, str] = {p: n for n, p in self.model.named_parameters()}
+        arrays = {f"model.{k}": _copy(v) for k, v in self.model.state_dict().items()}
         for parameter, state in self.optimizer.state.items():
             for key, value in state.items():
                 if isinstance(value, torch.Tensor):
-                    arrays[f"optimizer.{names[parameter]}:{key}"] = value.cpu().contiguous()
+                    arrays[f"optimizer.{names[parameter]}:{key}"] = _copy(value)
         return arrays
 
     def restore(self, arrays: Mapping[str, torch.Tensor], progress: Mapping[str, Any]) -> None:
         """The inverse of ``arrays`` and ``progress``; optimiser state may be left out of both."""
         model = {k[6:]: v for k, v in arrays.items() if k.startswith("model.")}
         self.model.load_state_dict(model)
+        self.optimizer.state.clear()
         parameters = dict(self.model.named_parameters())
         for name, value in arrays.items():
             if name.startswith("optimizer."):
@@ -143,7 +152,7 @@ class Trainee:
 
     def progress(self) -> dict[str, Any]:
         """What else a checkpoint holds, as JSON values."""
-        return {"step": self.step, "history": self.history, "sums": self._sums.tolist()}
+        return {"step": self.step, "history": list(self.history), "sums": self._sums.tolist()}
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -156,6 +165,10 @@ class Trainee:
         with safe_open(path, framework="pt") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             self.restore(arrays, json.loads(file.metadata()["progress"]))
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def optimizer_of(model: nn.Module, recipe: Training) -> torch.optim.Optimizer:
@@ -199,51 +212,67 @@ def train(
     """
     if checkpoint is not None and checkpoint.exists():
         trainee.load(checkpoint)
-    guard = None
-    if masks is not None:
-        masks.apply_(trainee.model)
-        guard = masks.attach(trainee.model, trainee.optimizer)
+    guard = masks.attach(trainee.model, trainee.optimizer) if masks is not None else None
     clock = Clock(recipe, len(images))
     model, optimizer = trainee.model.train(), trainee.optimizer
     first = trainee.step
     saved = ticked = time.monotonic()
-    order = draws = None
-    while trainee.step < until:
-        epoch, batch = divmod(trainee.step, clock.per_epoch)
-        if order is None or draws is None or batch == 0:
-            order = torch.randperm(len(images), generator=torch_stream(seed, "order", epoch))
-            order = order.to(images.pixels.device)
-            augmentation = torch_stream(seed, "augment", epoch)
-            draws = draw(len(images), pad=recipe.crop, flip=recipe.flip, generator=augmentation).to(
-                images.pixels.device
-            )
-        rows = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-        x = floats(augment(images.pixels[rows], draws[rows]))
-        x = x.contiguous(memory_format=torch.channels_last)
-        y = images.labels[rows]
+    batches = None
+    with _forked(images.pixels.device) as dropout:
+        while trainee.step < until:
+            epoch, number = divmod(trainee.step, clock.per_epoch)
+            if batches is None or number == 0:
+                batches = _batches(images, recipe, seed, epoch)
+            x, y = batches(number)
 
-        torch.manual_seed(derive(seed, "dropout", trainee.step))
-        for group in optimizer.param_groups:
-            group["lr"] = clock.learning_rate(trainee.step)
-        logits = model(x)
-        loss = cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        if guard is not None:
-            guard.mask_gradients()
-        if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        optimizer.step()
+            dropout.manual_seed(derive(seed, "dropout", trainee.step))
+            for group in optimizer.param_groups:
+                group["lr"] = clock.learning_rate(trainee.step)
+            logits = model(x)
+            loss = cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            if guard is not None:
+                guard.mask_gradients()
+            if recipe.clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimizer.step()
 
-        trainee.step += 1
-        trainee.count(loss, logits, y)
-        if batch == clock.per_epoch - 1:
-            trainee.close_epoch(epoch)
-        if (now := time.monotonic()) - ticked > 0.5:
-            tick((trainee.step - first) / (until - first))
-            ticked = now
-        if checkpoint is not None and now - saved > interval:
-            trainee.save(checkpoint)
-            saved = now
+            trainee.step += 1
+            trainee.count(loss, logits, y)
+            if number == clock.per_epoch - 1:
+                trainee.close_epoch(epoch)
+            if (now := time.monotonic()) - ticked > 0.5:
+                tick((trainee.step - first) / (until - first))
+                ticked = now
+            if checkpoint is not None and now - saved > interval:
+                trainee.save(checkpoint)
+                saved = now
     if guard is not None:
         guard.remove()
+
+
+def _batches(
+    images: Images, recipe: Training, seed: int, epoch: int
+) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
+    """The batches of an epoch by number: augmented images [B, C, H, W] and labels [B]."""
+    device, size = images.pixels.device, recipe.batch_size
+    order = torch.randperm(len(images), generator=torch_stream(seed, "order", epoch)).to(device)
+    stream = torch_stream(seed, "augment", epoch)
+    draws = draw(len(images), pad=recipe.crop, flip=recipe.flip, generator=stream).to(device)
+
+    def batch(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = order[number * size : (number + 1) * size]
+        x = floats(augment(images.pixels[rows], draws[rows]))
+        return x.contiguous(memory_format=torch.channels_last), images.labels[rows]
+
+    return batch
+
+
+@contextmanager
+def _forked(device: torch.device) -> Iterator[torch.Generator]:
+    """The global generator of ``device``, which dropout draws from; left as it was."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        # Not torch.manual_seed: it seeds every device, at 0.15 ms a call.
+        yield torch.cuda.default_generators[device.index] if on_gpu else torch.default_generator

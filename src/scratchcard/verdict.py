@@ -17,7 +17,6 @@ from scratchcard.compare import (
     accuracy_label,
     compare,
     pairs_of,
-    pooled_variance,
     values_of,
     voters,
 )
@@ -117,16 +116,11 @@ def judge(results: Results) -> Verdict:
 
     A failed network or reading is left out, and said so; a reading that is not finite has failed.
     """
-    pooled = {
-        setting: {label: pooled_variance(results, setting, label) for label in results.metrics}
-        for setting in results.settings
-    }
+    regions = {cell: _region(results, members) for cell, members in results.groups.items()}
     measured = {results.metrics[label].dimension for label in voters(results)}
     return Verdict(
         tickets=tuple(
-            _ticket(results, cell, pooled[cell.data, cell.model])
-            for cell in results.groups
-            if cell.method != "dense"
+            _ticket(results, cell, regions) for cell in results.groups if cell.method != "dense"
         ),
         bands={
             (cell.data, cell.model, label): _band(values, spec)
@@ -138,9 +132,9 @@ def judge(results: Results) -> Verdict:
     )
 
 
-def _ticket(results: Results, cell: Cell, pooled: Mapping[str, float | None]) -> Ticket:
+def _ticket(results: Results, cell: Cell, regions: Mapping[Cell, Region | None]) -> Ticket:
     members = results.groups[cell]
-    comparisons = compare(results, members, pooled)
+    comparisons = compare(results, members, _alike(cell, regions))
     ballot = {label: comparisons.get(label) for label in voters(results)}
     dimensions = {dimension: _dimension(results, dimension, ballot) for dimension in VOTING}
     measured = _outcome(ballot)
@@ -154,10 +148,25 @@ def _ticket(results: Results, cell: Cell, pooled: Mapping[str, float | None]) ->
         outcome=measured if complete or measured == "fail" else "undecided",
         measured=measured,
         why=_why(results, ballot, dimensions, len(seeds), len(members)),
-        region=_region(results, members),
+        region=regions[cell],
         dimensions=dimensions,
         wins_all=_no_loss(ballot, allowed=0.0),
         no_worse=_no_loss(ballot, allowed=1.0),
+    )
+
+
+def _alike(cell: Cell, regions: Mapping[Cell, Region | None]) -> tuple[list[Cell], list[Cell]]:
+    """The cells whose variance over seeds tells of the dense twins', and of the ticket's.
+
+    Variances are pooled within a region: how much networks at chance scatter says nothing about
+    those that work. Dense networks are in region I, by definition.
+    """
+    setting = [other for other in regions if (other.data, other.model) == (cell.data, cell.model)]
+    if regions[cell] is None:
+        return setting, setting
+    return (
+        [other for other in setting if regions[other] == "I"],
+        [other for other in setting if regions[other] == regions[cell]],
     )
 
 

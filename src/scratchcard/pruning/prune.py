@@ -11,6 +11,7 @@ from torch import nn
 
 from scratchcard.contracts import Context, Method, UserError
 from scratchcard.masks import Masks
+from scratchcard.probe import device_of, floats
 from scratchcard.registry import METHODS, did_you_mean
 from scratchcard.seeds import torch_stream
 
@@ -36,8 +37,8 @@ def prune(
             trained for those that prune after it.
         method: Name of a registered method, such as ``"omp"``.
         sparsity: Share of the prunable weights that shall be zero, exact to one weight.
-        data: Batches (images in [0, 1] [B, C, H, W], labels [B]) for methods that look at data;
-            the first is used.
+        data: Batches (images [B, C, H, W] in [0, 1] or uint8, labels [B]) for methods that look at
+            data; the first is used.
         seed: Of the method's random draws.
         masks: What an earlier round kept; a cut weight stays cut.
         prunable: Kinds of layers: ``"conv"``, ``"linear"``.
@@ -60,18 +61,30 @@ def prune(
         raise UserError(f"sparsity {sparsity} must lie in [0, 1): the share of weights cut")
     if spec.needs_data and data is None:
         raise UserError(f"{method} looks at training data: pass data=[(images, labels)]")
-    images, labels = next(iter(data)) if data is not None else (None, None)
+    images, labels = _first_batch(data) if data is not None else (None, None)
+    place = device_of(model)
     chosen = choose(
         spec.target(**options),
         model=model,
         masks=masks if masks is not None else Masks.ones(model, prunable),
         sparsity=sparsity,
         seed=seed,
-        images=images,
-        labels=labels,
+        images=None if images is None else floats(images).to(place),
+        labels=None if labels is None else labels.to(place),
     )
     chosen.apply_(model)
     return chosen
+
+
+def _first_batch(data: Iterable[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    batch = next(iter(data), None)
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise UserError(
+            f"data must yield batches (images, labels), but the first is "
+            f"{'missing' if batch is None else type(batch).__name__}: pass data=[(images, labels)]"
+        )
+    images, labels = batch
+    return images, labels
 
 
 def choose(
@@ -87,7 +100,7 @@ def choose(
     """One round of ``method``: masks at exactly ``sparsity``, ``model`` left as it was.
 
     Raises:
-        UserError: Fewer weights are left than ``sparsity`` keeps.
+        UserError: Fewer weights are left than ``sparsity`` keeps, or ``masks`` are another model's.
     """
     masks = masks.to("cpu")
     if masks.count_at(sparsity) > masks.kept:
@@ -95,8 +108,10 @@ def choose(
             f"sparsity {sparsity:g} keeps more weights than the {masks.kept:,} that are left "
             f"(sparsity {masks.sparsity:g})"
         )
+    private = copy.deepcopy(model)
+    masks.apply_(private)
     context = Context(
-        model=copy.deepcopy(model),
+        model=private,
         masks=masks,
         sparsity=sparsity,
         generator=torch_stream(seed, "prune"),

@@ -14,10 +14,12 @@ from scratchcard.report import theme, words
 from scratchcard.report.curves import REGIONS, Curve, Dot, Panel, Point
 from scratchcard.report.theme import MARKS
 from scratchcard.results import Results
+from scratchcard.verdict import Band
 
 HEIGHT = 210
 SHOWN = "indexof(hidden, datum.m) < 0"
-POWERS = [10.0**k for k in range(-12, 16)]
+TIPS = {"who": "method", "at": "sparsity", "value": "value", "by": "evidence"}
+LOG_TICKS = [float(f"{m}e{k}") for k in range(-12, 16) for m in (1, 2, 5)]
 DASHES = ([1, 0], [5, 4], [1.5, 3.5])
 
 
@@ -44,8 +46,8 @@ def spec(methods: Sequence[str], rungs: Sequence[float], *, log: bool) -> dict[s
             title="sparsity, %",
         ),
     )
-    kind = alt.Scale(type="log") if log else alt.Scale(zero=False)
-    ticks_y = {"values": POWERS, "format": ",~g"} if log else {"tickCount": 5}
+    kind = alt.Scale(type="log", nice=False, padding=6) if log else alt.Scale(zero=False)
+    ticks_y = {"values": LOG_TICKS, "format": ",~g"} if log else {"tickCount": 5}
     axis = alt.Axis(title=None, **ticks_y)
     y, low = alt.Y("y:Q", scale=kind, axis=axis), alt.Y("lo:Q", scale=kind, axis=axis)
     high = alt.Y2("hi:Q")
@@ -60,19 +62,19 @@ def spec(methods: Sequence[str], rungs: Sequence[float], *, log: bool) -> dict[s
     )
     run = alt.Detail("run:N")
     tip = [alt.Tooltip(f"{key}:N", title=title) for key, title in TIPS.items()]
-    dense, seeds = alt.NamedData(name="dense"), alt.NamedData(name="seeds")
-    curves, points = alt.NamedData(name="curves"), alt.NamedData(name="points")
-    layers = [
-        alt.Chart(dense).mark_rect(**MARKS["dense-band"]).encode(low, high),
-        alt.Chart(points).mark_area(**MARKS["interval"]).encode(x, low, high, fill=colour),
-        alt.Chart(dense).mark_rule(**MARKS["dense-line"]).encode(y),
-        alt.Chart(curves).mark_line(**MARKS["curve"]).encode(x, y, colour, dash, run),
-        alt.Chart(seeds).mark_point(**MARKS["seed"]).encode(x, y, fill=colour, tooltip=tip),
-        alt.Chart(points).mark_point(**MARKS["mean"]).encode(x, y, shape, fill=colour, tooltip=tip),
-    ]
-    twins = alt.Chart(alt.NamedData(name="twins")).mark_point(**MARKS["dense-seed"])
-    layers = [layer.transform_filter(SHOWN) if "m:N" in str(layer) else layer for layer in layers]
-    chart = alt.layer(*layers, twins.encode(x, y, tooltip=tip)).properties(
+    dense, twins = _data("dense"), _data("twins")
+    seeds, curves, points = (
+        _data(name).transform_filter(SHOWN) for name in ("seeds", "curves", "points")
+    )
+    chart = alt.layer(
+        dense.mark_rect(**MARKS["dense-band"]).encode(low, high),
+        points.mark_area(**MARKS["interval"]).encode(x, low, high, fill=colour),
+        dense.mark_rule(**MARKS["dense-line"]).encode(y),
+        curves.mark_line(**MARKS["curve"]).encode(x, y, colour, dash, run),
+        seeds.mark_point(**MARKS["seed"]).encode(x, y, fill=colour, tooltip=tip),
+        points.mark_point(**MARKS["mean"]).encode(x, y, shape, fill=colour, tooltip=tip),
+        twins.mark_point(**MARKS["dense-seed"]).encode(x, y, tooltip=tip),
+    ).properties(
         width="container",
         height=HEIGHT,
         autosize=alt.AutoSizeParams(type="fit", contains="padding"),
@@ -83,7 +85,8 @@ def spec(methods: Sequence[str], rungs: Sequence[float], *, log: bool) -> dict[s
     return {**made, "config": theme.vega()}
 
 
-TIPS = {"who": "method", "at": "sparsity", "value": "value", "by": "evidence"}
+def _data(name: str) -> alt.Chart:
+    return alt.Chart(alt.NamedData(name=name))
 
 
 def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
@@ -92,9 +95,7 @@ def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
     curves = [(keys[curve.method], results.methods[curve.method], curve) for curve in panel.curves]
     band = panel.band
     return {
-        "dense": []
-        if band is None
-        else [{"y": band.mean, "lo": band.lo or band.mean, "hi": band.hi or band.mean}],
+        "dense": [] if band is None else [_band(band)],
         "twins": [_seed(panel, dot, "Dense twin") for dot in panel.dense],
         "curves": [row for key, _, curve in curves for row in _segments(curve, key)],
         "points": [
@@ -108,6 +109,11 @@ def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
             for dot in curve.dots
         ],
     }
+
+
+def _band(band: Band) -> dict[str, float]:
+    lo, hi = (band.mean if end is None else end for end in (band.lo, band.hi))
+    return {"y": _trim(band.mean), "lo": _trim(lo), "hi": _trim(hi)}
 
 
 def _segments(curve: Curve, key: str) -> Iterator[dict[str, Any]]:
@@ -131,7 +137,7 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
         "hi": _trim(point.mean if point.hi is None else point.hi),
         "who": title,
         "at": words.percent(point.sparsity),
-        "value": words.value(panel.spec, point.mean / panel.scale) + panel.unit,
+        "value": words.value(panel.spec, point.mean / panel.scale) + _unit(panel),
         "by": f"mean of {words.count(point.seeds, 'seed')}" + (f": {call}" if call else ""),
     }
 
@@ -143,9 +149,13 @@ def _seed(panel: Panel, dot: Dot, title: str) -> dict[str, Any]:
         "y": _trim(dot.value),
         "who": title,
         "at": words.percent(dot.sparsity),
-        "value": number + panel.unit,
+        "value": number + _unit(panel),
         "by": f"seed {dot.seed}, n = {dot.n:,}",
     }
+
+
+def _unit(panel: Panel) -> str:
+    return f" {panel.unit}" if panel.unit else ""
 
 
 def _trim(number: float) -> float:

@@ -23,9 +23,11 @@ from markupsafe import Markup
 from scratchcard.report import charts, curves, guide, tables, theme, words
 from scratchcard.report.summary import GLYPHS, badges, chosen_rung, facts, warnings
 from scratchcard.results import Results, long_table, write_csv
-from scratchcard.verdict import Verdict
+from scratchcard.verdict import Verdict, voters
 
 HERE = Path(__file__).parent
+CAVEAT = 64
+"""A first sentence shorter than this does not carry the verdict alone."""
 
 
 def render(
@@ -40,44 +42,36 @@ def render(
     """
     rungs = curves.ladder(results)
     panels = curves.panels(results, verdict)
-    said = words.sentences(results, verdict)
+    judged = verdict.tickets if voters(results) else ()
     script = (HERE / "page.js").read_text(encoding="utf-8")
     return _template().render(
         results=results,
         policy=_policy(vega_bundle(), script),
         style=Markup(_style(results)),
         facts=facts(results),
-        headline=[said[0], *([" ".join(said[1:])] if said[1:] else [])],
+        headline=_paragraphs(words.sentences(results, verdict)),
         badges=badges(results, verdict),
         glyphs=GLYPHS,
         ladder=" to ".join(
             words.percent(rung) for rung in dict.fromkeys((*rungs[:1], *rungs[-1:]))
         ),
-        tickets=[words.ticket_sentence(ticket, results) for ticket in verdict.tickets],
+        tickets=[words.ticket_sentence(ticket, results) for ticket in judged],
         rungs=[
             {"value": f"{rung:g}", "text": words.percent(rung).removesuffix(" %")} for rung in rungs
         ],
         chosen=f"{chosen_rung(verdict, rungs):g}",
         scorecards=[
-            table
+            tables.scorecard(results, verdict, setting, rung)
             for rung in rungs
             for setting in results.settings
-            if (table := tables.scorecard(results, verdict, setting, rung)).rows
+            if any((t.data, t.model, t.target) == (*setting, rung) for t in judged)
         ],
         legend=[
             {"title": results.methods[method], "path": look.shape.path}
             for method, look in theme.looks(results.methods).items()
         ],
-        panels=[
-            {
-                "index": i,
-                "setting": tables.named((panel.data, panel.model), results),
-                "title": panel.title,
-                "note": ", ".join(filter(None, [panel.unit, "log scale" if panel.log else ""])),
-            }
-            for i, panel in enumerate(panels)
-        ],
-        breaking=[tables.breaking(results, setting) for setting in results.settings],
+        panels=_captions(results, panels),
+        breaking=[tables.breaking(results, setting) for setting in results.settings if judged],
         numbers=[tables.numbers(results, setting) for setting in results.settings],
         costs=[tables.cost(results, setting) for setting in results.settings],
         guide=guide.entries(results),
@@ -131,6 +125,24 @@ def _style(results: Results) -> str:
     sheet = (HERE / "page.css").read_text(encoding="utf-8")
     night = f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
     return f"{sheet}:root {{ {light} }}\n{night}"
+
+
+def _paragraphs(sentences: Sequence[str]) -> list[str]:
+    """The sentence to be set large (with the next, if it is a mere caveat), then the rest."""
+    lead = 1 if len(sentences[0]) > CAVEAT else 2
+    return [" ".join(part) for part in (sentences[:lead], sentences[lead:]) if part]
+
+
+def _captions(
+    results: Results, panels: Sequence[curves.Panel]
+) -> dict[str, list[dict[str, object]]]:
+    """By setting: each chart's title, note, and the index of its element."""
+    groups: dict[str, list[dict[str, object]]] = {}
+    for i, panel in enumerate(panels):
+        note = ", ".join(filter(None, [panel.unit, "log scale" if panel.log else ""]))
+        caption = {"index": i, "title": panel.title, "note": note}
+        groups.setdefault(tables.named((panel.data, panel.model), results), []).append(caption)
+    return groups
 
 
 def _charts(

@@ -61,7 +61,7 @@ def _badge(
     results: Results, verdict: Verdict, tickets: Sequence[Ticket], dimension: Dimension
 ) -> Badge:
     if dimension in verdict.unmeasured:
-        return Badge(dimension, "not measured yet", ())
+        return Badge(dimension, "Not measured yet", ())
     rows, reach = [], {}
     for method, title in results.methods.items():
         own = sorted((t for t in tickets if t.method == method), key=lambda t: t.target)
@@ -71,7 +71,7 @@ def _badge(
         reach[title] = _holds(own, dimension)
     best = max(reach, key=lambda title: reach[title], default=None)
     if best is None or reach[best] == 0:
-        return Badge(dimension, "no method is shown to hold", tuple(rows))
+        return Badge(dimension, "No method is shown to hold", tuple(rows))
     return Badge(dimension, f"{best} holds to {words.percent(reach[best])}", tuple(rows))
 
 
@@ -86,8 +86,8 @@ def _holds(tickets: Sequence[Ticket], dimension: Dimension) -> float:
 
 
 def chosen_rung(verdict: Verdict, rungs: Sequence[float]) -> float:
-    """Where the scorecard opens: the sparsest rung with a pass, else in region I, else halfway."""
-    passing = [t.target for t in verdict.tickets if t.outcome == "pass"]
+    """Where the scorecard opens: the sparsest rung where one keeps up or has its accuracy."""
+    passing = [t.target for t in verdict.tickets if t.measured == "pass"]
     near = [t.target for t in verdict.tickets if t.region == "I"]
     halfway = [rungs[len(rungs) // 2]] if rungs else [0.0]
     return max(passing or near or halfway)

@@ -106,10 +106,10 @@ def _score(results: Results, c: Comparison) -> Cell:
 
 def _absent(results: Results, ticket: Ticket, label: str) -> Cell:
     group = Group(ticket.data, ticket.model, ticket.method, ticket.target)
-    reasons = {m.missing[label] for m in results.groups[group] if label in m.missing}
+    reasons = _reasons(results.groups[group], label)
     if not reasons:
-        return Cell("—", "no pair", kind="none")
-    return Cell("failed", _short("; ".join(sorted(reasons))), None, "failed", "; ".join(reasons))
+        return Cell("—", "no dense twin", kind="none")
+    return Cell("failed", _short(reasons), kind="failed", hint=reasons)
 
 
 def breaking(results: Results, setting: tuple[str, str]) -> Table:
@@ -170,8 +170,8 @@ def _who(results: Results, group: Group, members: Sequence[Measured]) -> list[Ce
 
 def _mean(results: Results, members: Sequence[Measured], label: str) -> Cell:
     spec = results.metrics[label]
-    readings = [m.readings[label] for m in members if label in m.readings]
-    reasons = "; ".join(sorted({m.missing[label] for m in members if label in m.missing}))
+    readings = [m.readings[label] for m in members if _finite(m, label)]
+    reasons = _reasons(members, label)
     if not readings:
         if not reasons:
             return Cell("—", kind="none", hint="a pair metric compares with the dense twin")
@@ -224,6 +224,18 @@ def _counts(readings: Iterable[Reading]) -> str:
     return (
         f"n = {counts[0]:,}" + (f" to {counts[-1]:,}" if len(counts) > 1 else "") if counts else ""
     )
+
+
+def _finite(m: Measured, label: str) -> bool:
+    return label in m.readings and math.isfinite(m.readings[label].value)
+
+
+def _reasons(members: Iterable[Measured], label: str) -> str:
+    """Why readings are absent, each reason once; empty if none is."""
+    found = {m.missing[label] for m in members if label in m.missing}
+    if any(label in m.readings and not _finite(m, label) for m in members):
+        found.add("the reading is not finite")
+    return "; ".join(sorted(found))
 
 
 def _short(text: str) -> str:

@@ -1,0 +1,202 @@
+"""The page in a real browser: quiet, alone on its file, sortable, never wider than its window."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+from tests import factory
+
+from scratchcard.report import page
+from scratchcard.results import Results, long_table, write_csv
+from scratchcard.verdict import judge
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver on the PATH"
+    ),
+]
+EVIL = "<img src=x onerror=alert(1)>"
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--window-size=1280,900"),
+)
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    made = factory.make_results(
+        seeds=2, metrics=("accuracy", "nll", "hessian-trace", "churn"), examples=100
+    )
+    return replace(made, study="browser", methods={**made.methods, "lth": EVIL})
+
+
+@pytest.fixture(scope="module")
+def browser(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("browser")
+    path = page.write(page.render(results, judge(results)), folder / "report.html")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    try:
+        driver.get(path.as_uri())
+        WebDriverWait(driver, 20).until(
+            lambda d: d.find_elements(By.CSS_SELECTOR, "html[data-charts=drawn]")
+        )
+        yield driver
+    finally:
+        driver.quit()
+
+
+def all_of(browser: Any, selector: str) -> list[WebElement]:
+    found: list[WebElement] = browser.find_elements(By.CSS_SELECTOR, selector)
+    return found
+
+
+def resize(browser: Any, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def test_nothing_is_requested_and_nothing_complains(browser: Any) -> None:
+    """First of all, for the logs are emptied when read."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = {
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+        and message["params"]["documentURL"] == browser.current_url
+    }
+    assert urls, "the log must at least hold the page itself"
+    assert {url for url in urls if not url.startswith(("data:", "blob:"))} == {browser.current_url}
+    assert browser.get_log("browser") == []
+
+
+def test_every_chart_is_drawn_in_svg(browser: Any, results: Results) -> None:
+    charts = all_of(browser, ".chart svg")
+    assert len(charts) == len(all_of(browser, ".chart")) == len(results.metrics)
+    assert all(chart.size["height"] > 150 for chart in charts)
+    lines = all_of(browser, "#chart-0 .mark-line path")
+    assert len([line for line in lines if line.get_attribute("d")]) >= len(results.methods)
+
+
+def test_a_hostile_title_stays_text(browser: Any) -> None:
+    assert not all_of(browser, "img")
+    titles = [button.get_attribute("title") for button in all_of(browser, ".legend button")]
+    assert titles[-1] == EVIL
+
+
+def test_a_header_sorts_up_and_down(browser: Any) -> None:
+    header = next(
+        th
+        for th in all_of(browser, "section[aria-labelledby=numbers] th[aria-sort]")
+        if th.text.startswith("Accuracy")
+    )
+    column = browser.execute_script("return arguments[0].cellIndex", header)
+    button = header.find_element(By.TAG_NAME, "button")
+
+    def shown() -> list[float]:
+        cells = all_of(
+            browser, f"section[aria-labelledby=numbers] tbody tr > :nth-child({column + 1})"
+        )
+        return [float(str(cell.get_attribute("data-v"))) for cell in cells]
+
+    before = shown()
+    button.send_keys(Keys.ENTER)  # by keyboard
+    assert shown() == sorted(before) != before
+    assert header.get_attribute("aria-sort") == "ascending"
+    browser.execute_script("arguments[0].click()", button)
+    assert shown() == sorted(before, reverse=True)
+    assert header.get_attribute("aria-sort") == "descending"
+    others = all_of(browser, "section[aria-labelledby=numbers] th[aria-sort=none]")
+    assert len(others) == len(all_of(browser, "section[aria-labelledby=numbers] thead th")) - 1
+
+
+def test_a_rung_shows_its_scorecard_alone(browser: Any) -> None:
+    inputs = all_of(browser, ".rungs input")
+    assert len(inputs) == len(all_of(browser, ".rung")) == 5
+    for control in (inputs[0], inputs[-1]):
+        browser.execute_script("arguments[0].click()", control)
+        visible = [part for part in all_of(browser, ".rung") if part.is_displayed()]
+        rungs = [part.get_attribute("data-rung") for part in visible]
+        assert rungs == [control.get_attribute("value")]
+    inputs[-1].send_keys(Keys.ARROW_LEFT)
+    visible = [part for part in all_of(browser, ".rung") if part.is_displayed()]
+    assert [p.get_attribute("data-rung") for p in visible] == [inputs[-2].get_attribute("value")]
+
+
+def test_the_legend_hides_a_method_in_every_chart(browser: Any, results: Results) -> None:
+    def drawn() -> list[int]:
+        """Marks in the colour of the first method, by chart."""
+        charts = range(len(results.metrics))
+        return [
+            len(all_of(browser, f"#chart-{i} .mark-symbol path[fill='var(--m0)']")) for i in charts
+        ]
+
+    button = all_of(browser, ".legend button")[0]
+    before = drawn()
+    assert all(before)
+    button.send_keys(Keys.SPACE)
+    WebDriverWait(browser, 5).until(lambda _: not any(drawn()))
+    assert button.get_attribute("aria-pressed") == "false"
+    button.send_keys(Keys.SPACE)
+    WebDriverWait(browser, 5).until(lambda _: drawn() == before)
+    assert button.get_attribute("aria-pressed") == "true"
+
+
+def test_the_download_is_the_long_table(browser: Any, results: Results, tmp_path: Path) -> None:
+    link = all_of(browser, "a[download]")[0]
+    WebDriverWait(browser, 5).until(lambda _: link.is_displayed())
+    assert link.get_attribute("download") == "browser.csv"
+    where = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+    link.send_keys(Keys.ENTER)
+    saved = tmp_path / "browser.csv"
+    WebDriverWait(browser, 10).until(lambda _: saved.exists() and saved.stat().st_size)
+    write_csv(long_table(results), tmp_path / "long.csv")
+    assert saved.read_bytes() == (tmp_path / "long.csv").read_bytes()
+
+
+@pytest.mark.parametrize("width", [420, 800, 1280, 2000])
+def test_the_page_is_never_wider_than_the_window(browser: Any, width: int) -> None:
+    resize(browser, width)
+    inside = "return [document.documentElement.scrollWidth, innerWidth]"
+    WebDriverWait(browser, 5).until(lambda d: d.execute_script(inside)[1] == width)
+    scroll, inner = browser.execute_script(inside)
+    assert scroll <= inner
+    frames = browser.execute_script(
+        "const right = (element) => element.getBoundingClientRect().right;"
+        "return [...document.querySelectorAll('.chart')].map("
+        "(chart) => [right(chart.querySelector('svg')), right(chart)])"
+    )
+    assert all(svg <= frame + 1 for svg, frame in frames)
+
+
+def test_colours_follow_dark_mode(browser: Any) -> None:
+    ink = "return getComputedStyle(document.querySelector('.chart .mark-rule line')).stroke"
+    seen = []
+    for scheme in ("light", "dark"):
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        seen.append(browser.execute_script(ink))
+    assert seen[0] != seen[1]
+    assert all(colour.startswith("rgb(") for colour in seen)
+
+
+def test_nothing_complained_in_the_end(browser: Any) -> None:
+    assert browser.get_log("browser") == []

@@ -1,0 +1,88 @@
+"""Figures for papers: every file, real text, the paper's width, and the same bytes twice."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import rc_context
+from matplotlib.colors import to_hex
+from tests import factory
+
+from scratchcard.report import curves, figures, theme
+from scratchcard.results import Results
+from scratchcard.verdict import Verdict, judge
+
+
+@pytest.fixture(scope="module")
+def study() -> tuple[Results, Verdict]:
+    results = factory.make_results(
+        methods=("lth", "random", "omp", "snip", "synflow"),
+        targets=(0.36, 0.7903, 0.945),
+        seeds=2,
+        metrics=("accuracy", "nll"),
+        examples=100,
+    )
+    return results, judge(results)
+
+
+@pytest.fixture(scope="module")
+def written(study: tuple[Results, Verdict], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return figures.write(*study, tmp_path_factory.mktemp("figures") / "new")
+
+
+def test_one_file_per_metric_and_an_overview(written: list[Path]) -> None:
+    names = {"accuracy", "nll", "overview"}
+    assert {p.name for p in written} == {f"{n}.{kind}" for n in names for kind in ("pdf", "svg")}
+    assert all(p.stat().st_size > 5_000 for p in written)
+
+
+def test_svg_keeps_text_and_pdf_embeds_truetype(written: list[Path]) -> None:
+    svg = next(p for p in written if p.name == "accuracy.svg").read_text(encoding="utf-8")
+    assert re.search(r"<text[^>]*>Accuracy ↑ \(%\)</text>", svg)
+    assert 'width="468pt"' in svg  # 6.5 inches
+    pdf = next(p for p in written if p.name == "accuracy.pdf").read_bytes()
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+
+
+def test_same_results_same_bytes(
+    study: tuple[Results, Verdict], written: list[Path], tmp_path: Path
+) -> None:
+    for first, second in zip(written, figures.write(*study, tmp_path), strict=True):
+        assert first.read_bytes() == second.read_bytes(), first.name
+
+
+def test_lines_are_solid_in_region_one_and_dashed_beyond(study: tuple[Results, Verdict]) -> None:
+    results, verdict = study
+    panels = [p for p in curves.panels(results, verdict) if p.metric == "accuracy"]
+    with rc_context(theme.rc()):
+        figure = figures.one(results, panels)
+    left, right = figure.axes
+    assert left.get_ylim() == right.get_ylim()
+    assert [text.get_text() for text in left.get_xticklabels()] == ["94.5", "79", "36", "0"]
+    orange = theme.ORANGE.light.lower()
+    lines = [
+        line
+        for line in left.lines
+        if to_hex(str(line.get_color())) == orange and line.get_linestyle() != "None"
+    ]
+    regions = [t.region for t in verdict.tickets if t.method == "random"]
+    assert regions[0] == "I"
+    assert regions[-1] != "I"
+    assert {line.get_linestyle() for line in lines} <= {"-", "--"}
+    last = max(lines, key=lambda line: float(np.max(line.get_xdata())))
+    assert last.get_linestyle() == "--"
+
+
+def test_settings_become_rows_and_odd_names_are_safe(tmp_path: Path) -> None:
+    results = factory.make_results(
+        data=("digits", "$shapes"), targets=(0.36,), seeds=1, metrics=("accuracy",), examples=50
+    )
+    verdict = judge(results)
+    paths = figures.write(results, verdict, tmp_path)
+    svg = next(p for p in paths if p.name == "accuracy.svg").read_text(encoding="utf-8")
+    assert "$shapes · mlp" in svg
+    assert "digits · mlp" in svg

@@ -1,0 +1,368 @@
+"""Masks against brute force, and training under them against multiplication in the forward pass."""
+
+import copy
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from scratchcard.contracts import UserError
+from scratchcard.masks import Masks, prunable
+
+
+def network(seed: int = 0) -> nn.Module:
+    """Convolution, BatchNorm and two linear layers, in float64: 1x6x6 images, three classes."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(48, 7),
+        nn.Tanh(),
+        nn.Linear(7, 3),
+    ).double()
+
+
+def random_masks(model: nn.Module, density: float = 0.4, seed: int = 0) -> Masks:
+    stream = torch.Generator().manual_seed(seed)
+    shapes = {name: weight.shape for name, weight in prunable(model).items()}
+    return Masks({n: torch.rand(s, generator=stream) < density for n, s in shapes.items()})
+
+
+def batches(n: int = 50) -> list[tuple[Tensor, Tensor]]:
+    stream = torch.Generator().manual_seed(1)
+    return [
+        (
+            torch.rand(8, 1, 6, 6, generator=stream, dtype=torch.float64),
+            torch.randint(0, 3, (8,), generator=stream),
+        )
+        for _ in range(n)
+    ]
+
+
+def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits, labels)
+
+
+def masked_forward(model: nn.Module, masks: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """The reference: weights keep living, the forward pass sees weight times mask."""
+    weights = {
+        name: parameter * masks[name] if name in masks else parameter
+        for name, parameter in model.named_parameters()
+    }
+    logits: Tensor = functional_call(model, weights, (images,))
+    return logits
+
+
+class TestPrunable:
+    def test_names_are_those_of_the_state_dict_in_order(self) -> None:
+        model = network()
+        assert list(prunable(model)) == ["0.weight", "4.weight", "6.weight"]
+        assert all(prunable(model)[n] is dict(model.named_parameters())[n] for n in prunable(model))
+        assert list(prunable(model, ["conv"])) == ["0.weight"]
+        assert list(prunable(nn.Linear(2, 2))) == ["weight"]
+
+    def test_a_shared_weight_counts_once(self) -> None:
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+        model[2].weight = model[0].weight
+        masks = Masks.ones(model)
+        assert (list(masks), masks.total) == (["0.weight"], 9)
+        masks.apply_(model)
+
+    def test_what_cannot_be_pruned_is_refused(self) -> None:
+        with pytest.raises(UserError, match=r'cannot prune "bias" \(known: conv, linear\)'):
+            prunable(network(), ["conv", "bias"])
+        with pytest.raises(UserError, match="no conv weights"):
+            prunable(nn.Linear(2, 2), ["conv"])
+
+
+class TestCounts:
+    @given(st.integers(1, 10**7), st.integers(0, 99))
+    def test_count_is_exact(self, total: int, percent: int) -> None:
+        masks = Masks({"w": torch.ones(1, dtype=torch.bool).expand(total)})
+        wanted = Fraction(total) * (100 - Fraction(percent)) / 100
+        assert abs(masks.count_at(percent / 100) - wanted) <= Fraction(1, 2)
+
+    @pytest.mark.parametrize(
+        ("total", "rung", "kept"), [(10, 1, 8), (1000, 3, 512), (272_474, 14, 11_984)]
+    )
+    def test_the_ladder(self, total: int, rung: int, kept: int) -> None:
+        masks = Masks({"w": torch.ones(total, dtype=torch.bool)})
+        assert masks.count_at(round(1 - 0.8**rung, 12)) == kept
+
+    def test_shares_and_layers(self) -> None:
+        masks = Masks(
+            {"a": torch.tensor([[True, False], [False, False]]), "b": torch.zeros(6).bool()}
+        )
+        assert (masks.total, masks.kept, masks.density, masks.sparsity) == (10, 1, 0.1, 0.9)
+        assert masks.layers() == {"a": 1, "b": 0}
+        assert masks.collapsed == ("b",)
+        assert repr(masks) == "Masks(kept=1 of 10, sparsity=90.0000%)"
+
+    def test_only_booleans_are_masks(self) -> None:
+        with pytest.raises(UserError, match=r"mask of w is torch.float32, but must be bool"):
+            Masks({"w": torch.ones(3)})
+
+
+class TestComparison:
+    def test_overlap_is_that_of_sets(self) -> None:
+        one, two = random_masks(network(), 0.5, seed=0), random_masks(network(), 0.3, seed=1)
+        first, second = (
+            {
+                (name, i)
+                for name in masks
+                for i in masks[name].flatten().nonzero().flatten().tolist()
+            }
+            for masks in (one, two)
+        )
+        assert one.overlap(two) == len(first & second) / len(first | second)
+        assert one.overlap(one) == 1
+        empty = Masks({n: torch.zeros_like(m) for n, m in one.items()})
+        assert empty.overlap(one) == 0
+        assert empty.overlap(empty) == 1
+
+    def test_masks_of_another_network_do_not_overlap(self) -> None:
+        other = Masks.ones(nn.Sequential(nn.Conv2d(1, 3, 5), nn.Linear(2, 2)))
+        with pytest.raises(UserError, match="different networks"):
+            random_masks(network()).overlap(other)
+
+    def test_equality_is_by_content(self) -> None:
+        one = random_masks(network())
+        assert one == Masks({n: m.clone() for n, m in one.items()})
+        assert one != random_masks(network(), seed=1)
+        assert one != "masks"
+
+
+class TestStorage:
+    @given(
+        st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=4), min_size=1, max_size=3),
+        st.integers(0, 99),
+    )
+    def test_packing_loses_nothing(self, shapes: list[list[int]], seed: int) -> None:
+        stream = torch.Generator().manual_seed(seed)
+        masks = Masks(
+            {f"l{i}": torch.rand(s, generator=stream) < 0.5 for i, s in enumerate(shapes)}
+        )
+        packed = masks.pack()
+        assert all(len(packed[n]) == -(-m.numel() // 8) for n, m in masks.items())
+        assert Masks.unpack(packed, masks.shapes()) == masks
+
+    def test_bits_are_in_numpys_order(self) -> None:
+        masks = Masks(
+            {"w": torch.tensor([True, False, False, False, False, False, False, True, True])}
+        )
+        assert masks.pack()["w"].tolist() == [0b10000001, 0b10000000]
+
+    def test_files_keep_content_and_order(self, tmp_path: Path) -> None:
+        masks = Masks({"z": torch.rand(3, 5, 7) < 0.5, "a": torch.rand(13) < 0.5})
+        masks.save(tmp_path / "masks.safetensors")
+        assert Masks.load(tmp_path / "masks.safetensors") == masks
+
+    def test_other_files_are_refused(self, tmp_path: Path) -> None:
+        save_file({"w": torch.ones(3)}, tmp_path / "weights.safetensors")
+        (tmp_path / "text").write_text("no tensors at all")
+        for name in ("weights.safetensors", "text"):
+            with pytest.raises(
+                UserError, match=f"{name} holds no masks; name a file that Masks.save"
+            ):
+                Masks.load(tmp_path / name)
+
+
+class TestApplication:
+    def test_cut_weights_become_exactly_zero(self) -> None:
+        model = network()
+        masks = random_masks(model)
+        weight = prunable(model)["4.weight"]
+        with torch.no_grad():
+            cut = (~masks["4.weight"]).nonzero()[:5]
+            for (row, column), value in zip(
+                cut, [-0.0, np.inf, -np.inf, np.nan, -1e-300], strict=True
+            ):
+                weight[row, column] = value
+        before = copy.deepcopy(model.state_dict())
+        masks.apply_(model)
+        for name, now in model.state_dict().items():
+            if name not in masks:
+                assert torch.equal(now, before[name])
+                continue
+            assert torch.equal(now[masks[name]], before[name][masks[name]])
+            zeros = now[~masks[name]]
+            assert (zeros == 0).all()
+            assert not zeros.signbit().any()
+
+    def test_a_revived_weight_is_caught(self) -> None:
+        model = network()
+        masks = random_masks(model)
+        masks.apply_(model)
+        masks.check(model)
+        row, column = (~masks["6.weight"]).nonzero()[0]
+        for value in (1e-30, float("nan")):
+            with torch.no_grad():
+                prunable(model)["6.weight"][row, column] = value
+            with pytest.raises(AssertionError, match=r"1 cut weights of 6\.weight are not zero"):
+                masks.check(model)
+
+    def test_masks_of_another_model_are_refused(self) -> None:
+        masks = random_masks(network())
+        other = network()
+        other[4] = nn.Linear(48, 8)  # type: ignore[operator]
+        with pytest.raises(UserError, match=r"4\.weight of shape \(7, 48\) is \(8, 48\)"):
+            masks.apply_(other)
+        optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
+        with pytest.raises(UserError, match="do not belong to this model"):
+            masks.attach(other, optimizer)
+        with pytest.raises(UserError, match=r"0\.weight of shape \(3, 1, 3, 3\) is not in it"):
+            masks.check(nn.Linear(2, 2))
+
+
+def fit(
+    model: nn.Module, optimizer: torch.optim.Optimizer, masks: Masks, clip: float = 0.0
+) -> list[float]:
+    """Train as a user would; the gradients' norms before clipping."""
+    guard = masks.attach(model, optimizer)
+    norms = []
+    for images, labels in batches():
+        optimizer.zero_grad()
+        loss_of(model(images), labels).backward()  # type: ignore[no-untyped-call]
+        guard.mask_gradients()
+        if clip:
+            norms.append(float(nn.utils.clip_grad_norm_(model.parameters(), clip)))
+        optimizer.step()
+        masks.check(model)
+    guard.remove()
+    return norms
+
+
+def fit_reference(
+    model: nn.Module, optimizer: torch.optim.Optimizer, masks: Masks, clip: float = 0.0
+) -> list[float]:
+    norms = []
+    for images, labels in batches():
+        optimizer.zero_grad()
+        loss_of(masked_forward(model, masks, images), labels).backward()  # type: ignore[no-untyped-call]
+        if clip:
+            norms.append(float(nn.utils.clip_grad_norm_(model.parameters(), clip)))
+        optimizer.step()
+    masks.apply_(model)
+    return norms
+
+
+def sgd(model: nn.Module, **options: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-3, **options)
+
+
+class TestTraining:
+    @pytest.mark.parametrize("clip", [0.0, 0.05])
+    @pytest.mark.parametrize("nesterov", [False, True])
+    def test_sgd_equals_masking_in_the_forward_pass(self, clip: float, nesterov: bool) -> None:
+        ours, reference = network(), network()
+        masks = random_masks(ours)
+        norms = fit(ours, sgd(ours, nesterov=nesterov), masks, clip)
+        # Equal norms: what is cut was masked before clipping, or it would count.
+        assert norms == pytest.approx(
+            fit_reference(reference, sgd(reference, nesterov=nesterov), masks, clip), rel=1e-9
+        )
+        start, wanted = network().state_dict(), reference.state_dict()
+        for name, value in ours.state_dict().items():
+            assert torch.allclose(value.double(), wanted[name].double(), rtol=0, atol=1e-12), name
+            assert not torch.allclose(value.double(), start[name].double(), atol=1e-3), name
+
+    def test_adamw_equals_masking_in_the_forward_pass(self) -> None:
+        ours, reference = network(), network()
+        masks = random_masks(ours)
+        optimizer = torch.optim.AdamW(ours.parameters(), lr=0.01, amsgrad=True)
+        fit(ours, optimizer, masks)
+        fit_reference(
+            reference, torch.optim.AdamW(reference.parameters(), lr=0.01, amsgrad=True), masks
+        )
+        for value, other in zip(ours.parameters(), reference.parameters(), strict=True):
+            assert torch.allclose(value, other, rtol=0, atol=1e-12)
+        for name, weight in prunable(ours).items():
+            state = optimizer.state[weight]
+            assert float(state["step"]) == 50
+            for key in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"):
+                assert (state[key][~masks[name]] == 0).all()
+                assert (state[key][masks[name]] != 0).any()
+
+    def test_state_from_before_the_mask_is_cleared_too(self) -> None:
+        model = network()
+        optimizer = sgd(model)
+        masks = random_masks(model)
+        fit(model, optimizer, Masks.ones(model))
+        fit(model, optimizer, masks)
+        for name, weight in prunable(model).items():
+            assert (optimizer.state[weight]["momentum_buffer"][~masks[name]] == 0).all()
+
+    def test_attaching_sets_the_weights_to_zero(self) -> None:
+        model = network()
+        masks = random_masks(model)
+        masks.attach(model, sgd(model))
+        masks.check(model)
+
+    def test_a_removed_guard_lets_weights_grow_again(self) -> None:
+        model = network()
+        optimizer, masks = sgd(model), random_masks(model)
+        masks.attach(model, optimizer).remove()
+        images, labels = batches(1)[0]
+        loss_of(model(images), labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        with pytest.raises(AssertionError, match="are not zero"):
+            masks.check(model)
+
+    def test_an_optimizer_of_some_parameters_only(self) -> None:
+        """Its state must not learn of parameters that it does not own."""
+        model = network()
+        head = [p for name, p in model.named_parameters() if name.startswith("6.")]
+        optimizer = torch.optim.SGD(head, lr=0.1, momentum=0.9)
+        fit(model, optimizer, random_masks(model))
+        assert len(optimizer.state_dict()["state"]) == len(head)
+
+    def test_a_scheduler_made_afterwards_works(self) -> None:
+        model = network()
+        optimizer, masks = sgd(model), random_masks(model)
+        guard = masks.attach(model, optimizer)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.1)
+        for images, labels in batches(4):
+            optimizer.zero_grad()
+            loss_of(model(images), labels).backward()  # type: ignore[no-untyped-call]
+            guard.mask_gradients()
+            optimizer.step()
+            scheduler.step()
+            masks.check(model)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.001)
+
+    def test_the_model_stays_a_plain_one(self) -> None:
+        """Copying, strict loading and torch.func know nothing of masks."""
+        model = network()
+        masks = random_masks(model)
+        fit(model, sgd(model), masks)
+        images, labels = batches(1)[0]
+        model.eval()
+        logits = model(images)
+        clone, stock = copy.deepcopy(model), network(seed=1).eval()
+        stock.load_state_dict(model.state_dict(), strict=True)
+        for other in (clone, stock):
+            masks.check(other)
+            assert torch.equal(other(images), logits)
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+        def loss(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+            return loss_of(functional_call(model, weights, (image[None],)), label[None])
+
+        weights = {name: p.detach() for name, p in model.named_parameters()}
+        per_image = vmap(grad(loss), (None, 0, 0))(weights, images, labels)
+        model.zero_grad()
+        loss_of(model(images), labels).backward()  # type: ignore[no-untyped-call]
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None
+            assert torch.allclose(per_image[name].mean(0), parameter.grad, atol=1e-12)
