@@ -17,7 +17,8 @@ import torch
 
 import scratchcard as sc
 from scratchcard.data.base import Images
-from scratchcard.runs import Folder, prepare
+from scratchcard.folder import Folder
+from scratchcard.runs import prepare
 
 STUDY = """
 name = "tiny"

@@ -16,9 +16,9 @@ ROOT = Path(scratchcard.__file__).parent
 
 LAYERS = [
     ["contracts"],
-    ["registry", "seeds"],
+    ["registry", "seeds", "files"],
     ["toml_lines", "problems", "choices", "sections", "study", "graph", "provenance", "store"],
-    ["plan", "snapshot"],
+    ["plan", "snapshot", "folder"],
     ["models", "data", "masks", "probe", "stats"],
     ["pruning", "metrics", "training"],
     ["results", "collect", "paired", "compare", "sensitivity", "verdict", "stages"],

@@ -100,6 +100,10 @@ class TestCounts:
         masks = Masks({"w": torch.ones(total, dtype=torch.bool)})
         assert masks.count_at(round(1 - 0.8**rung, 12)) == kept
 
+    def test_a_half_is_rounded_to_even_in_what_is_cut(self) -> None:
+        masks = Masks({"w": torch.ones(5, dtype=torch.bool)})
+        assert [masks.count_at(s) for s in (0.1, 0.3, 0.5, 0.7, 0.9)] == [5, 3, 3, 1, 1]
+
     def test_shares_and_layers(self) -> None:
         masks = Masks(
             {"a": torch.tensor([[True, False], [False, False]]), "b": torch.zeros(6).bool()}

@@ -124,7 +124,7 @@ def status(study: Path, *, runs: Home = RUNS) -> int:
     """
     import json
 
-    from scratchcard.runs import Folder, name_of
+    from scratchcard.folder import Folder, name_of
     from scratchcard.snapshot import Snapshot
 
     folder = Folder(runs, name_of(study))
@@ -142,7 +142,8 @@ def status(study: Path, *, runs: Home = RUNS) -> int:
                 print(f"  {row['label']}  {row['fraction']:.0%}")
     for record in sorted(folder.failures.glob("*.json")) if folder.failures.exists() else ():
         failure = json.loads(record.read_text())
-        print(f"failed: {failure['label']}: {failure['error']}: {failure['message']}\n  repeat it: {failure['repeat']}")
+        print(f"failed: {failure['label']}: {failure['error']}: {failure['message']}")
+        print(f"  repeat it: {failure['repeat']}")
     if folder.report.exists():
         print(f"Report: {folder.report}")
     return FINE
@@ -188,7 +189,7 @@ def explain(name: str | None = None) -> int:
 
 
 def main() -> None:
-    """Entry point: friendly errors, and exit codes 0 fine, 1 gate failed, 2 input, 3 stages failed."""
+    """Entry point; exit codes: 0 fine, 2 wrong input, 3 some stages failed."""
     try:
         code = app(result_action="return_value", exit_on_error=False, print_error=True)
     except UserError as error:

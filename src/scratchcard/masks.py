@@ -214,7 +214,10 @@ class Masks(Mapping[str, torch.Tensor]):
 
 
 class Guard:
-    """Keeps cut weights at zero during training; made by ``Masks.attach``."""
+    """Keeps cut weights at zero during training; made by ``Masks.attach``.
+
+    As a context manager it lets go of the optimiser at the end.
+    """
 
     def __init__(
         self, masks: Masks, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
@@ -239,3 +242,9 @@ class Guard:
     def remove(self) -> None:
         """Let go of the optimiser."""
         self._handle.remove()
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scratchcard.contracts import MetricSpec, Part, Reading, UserError
+from scratchcard.files import replace
 from scratchcard.graph import Network
 
 Row = dict[str, object]
@@ -194,8 +194,8 @@ def cost_table(results: Results) -> list[Row]:
     ]
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Write ``rows`` in one step, so that a reader never sees half a file.
+def csv_text(rows: Sequence[Row]) -> str:
+    """``rows`` as CSV.
 
     Floats have all their digits, an absent value is an empty cell, booleans are true and false.
     """
@@ -204,7 +204,12 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     writer.writeheader()
     for row in rows:
         writer.writerow({k: str(v).lower() if isinstance(v, bool) else v for k, v in row.items()})
-    _replace(path, text.getvalue().encode())
+    return text.getvalue()
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Write ``csv_text`` in one step."""
+    replace(path, csv_text(rows))
 
 
 def write_parquet(rows: Sequence[Row], path: Path) -> None:
@@ -219,13 +224,4 @@ def write_parquet(rows: Sequence[Row], path: Path) -> None:
         ) from error
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), sink)
-    _replace(path, sink.getvalue().to_pybytes())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace(path, sink.getvalue().to_pybytes())

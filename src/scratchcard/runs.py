@@ -5,104 +5,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import socket
+import shlex
 import time
-import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scratchcard.contracts import UserError
+from scratchcard.files import replace
+from scratchcard.folder import Folder, name_of
 from scratchcard.graph import Plan, Stage
-from scratchcard.snapshot import Snapshot, folders_of, key_of, slug, write_text
+from scratchcard.snapshot import Snapshot, folders_of, key_of
 from scratchcard.store import Store
 
 if TYPE_CHECKING:
     from scratchcard.engines import Event
     from scratchcard.study import Study
-
-
-@dataclass(frozen=True)
-class Folder:
-    """Where a study's plan, progress, failures and report are."""
-
-    home: Path
-    name: str
-
-    @property
-    def path(self) -> Path:
-        """``runs/NAME``."""
-        return self.home / self.name
-
-    @property
-    def store(self) -> Store:
-        """Results by digest."""
-        return Store(self.home / "store")
-
-    @property
-    def snapshot(self) -> Path:
-        """The plan of the last run."""
-        return self.path / "plan.json"
-
-    @property
-    def failures(self) -> Path:
-        """Records of failed stages."""
-        return self.path / "failed"
-
-    @property
-    def summary(self) -> Path:
-        """The verdict in a sentence, and the key of the plan it belongs to."""
-        return self.path / "summary.json"
-
-    @property
-    def report(self) -> Path:
-        """The page."""
-        return self.path / "report.html"
-
-    @property
-    def table(self) -> Path:
-        """Every number, one a row."""
-        return self.path / "results.csv"
-
-    @property
-    def progress(self) -> Path:
-        """What a run that goes on now is doing."""
-        return self.path / "progress.json"
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """One run at a time; the lock goes with its process, however that ends."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                owner = file.read().strip() or "another process"
-                raise UserError(
-                    f'study "{self.name}" is being run by {owner}; watch it with '
-                    "`scratchcard status`, or wait"
-                ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-            yield
-
-    def locked(self) -> bool:
-        """Whether a run goes on now."""
-        if not (self.path / "lock").exists():
-            return False
-        with (self.path / "lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
 
 
 @dataclass(frozen=True)
@@ -138,17 +59,6 @@ def finished(
     return _kept(folder, key)
 
 
-def name_of(study: Path) -> str:
-    """The name of the study in a file; a word that is no file is taken for a name."""
-    if not study.is_file():
-        return str(study)
-    try:
-        name = tomllib.loads(study.read_text()).get("name")
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{study} is not TOML: {error}") from None
-    return name if isinstance(name, str) else slug(study.stem)
-
-
 def _kept(folder: Folder, key: str) -> Summary | None:
     snapshot = Snapshot.load(folder.snapshot, key)
     if snapshot is None or not folder.summary.exists() or not folder.report.exists():
@@ -181,7 +91,7 @@ def prepare(study: Study, home: Path | str, device: str = "auto") -> tuple[Folde
     folder.path.mkdir(parents=True, exist_ok=True)
     everything = [file for group in files.values() for file in group.values()]
     Snapshot(planned, kind).save(folder.snapshot, key, everything)
-    write_text(folder.path / "study.toml", study.text)
+    replace(folder.path / "study.toml", study.text)
     return folder, planned, key
 
 
@@ -225,7 +135,7 @@ def run(
             execute,
             workers=workers or default_workers(device),
             failures=folder.failures,
-            repeat=lambda stage: f"scratchcard run {study.source} --only {stage.digest[:12]}",
+            repeat=lambda stage: f"{command(study, folder, device)} --only {stage.digest[:12]}",
             on_event=Watch(folder, plan, on_event),
         )
         return report(study, folder, plan, key)
@@ -246,12 +156,36 @@ def report(
     sentence = words.headline(results, verdict)
     write_csv(long_table(results), folder.table)
     write_csv(cost_table(results), folder.path / "costs.csv")
-    page.write(page.render(results, verdict), folder.report)
+    evidence = {"command": command(study, folder)} | _versions(plan, folder.store)
+    replace(folder.report, page.render(results, verdict, evidence=evidence))
     if figures is not None:
         papers.write(results, verdict, figures)
-    write_text(folder.summary, json.dumps({"key": key, "sentence": sentence}))
+    replace(folder.summary, json.dumps({"key": key, "sentence": sentence}))
     missing = sum(not folder.store.has(digest) for digest in plan.stages)
     return Summary(sentence, folder.report, folder.table, missing)
+
+
+def command(study: Study, folder: Folder, device: str = "auto") -> str:
+    """The command that runs a study, from the working folder."""
+    words = ["scratchcard", "run", study.source]
+    if len(study.folders) > 1:
+        words += ["--data-root", os.path.relpath(study.folders[0])]
+    if folder.home != Path("runs"):
+        words += ["--runs", str(folder.home)]
+    if device != "auto":
+        words += ["--device", device]
+    return shlex.join(words)
+
+
+def _versions(plan: Plan, store: Store) -> dict[str, str]:
+    """What the stages were computed with; several values where they differ."""
+    found: dict[str, set[str]] = {}
+    for digest in filter(store.has, plan.stages):
+        provenance = store.provenance(digest)
+        for name in ("scratchcard", "commit", "torch", "python", "cpu"):
+            if provenance.get(name):
+                found.setdefault(name, set()).add(str(provenance[name]))
+    return {name: ", ".join(sorted(values)) for name, values in found.items()}
 
 
 class Watch:
@@ -276,7 +210,7 @@ class Watch:
                 {"label": self._plan.stages[d].label, "fraction": f}
                 for d, f in self._running.items()
             ]
-            write_text(self._folder.progress, json.dumps({"pid": os.getpid(), "running": running}))
+            replace(self._folder.progress, json.dumps({"pid": os.getpid(), "running": running}))
 
 
 def _selected(plan: Plan, store: Store, only: str | None) -> list[Stage]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scratchcard.files import replace
 from scratchcard.graph import Plan
 
 FORMAT = 1
@@ -53,7 +53,7 @@ class Snapshot:
             "device": self.device,
             "plan": self.plan.to_json(),
         }
-        write_text(path, json.dumps(values))
+        replace(path, json.dumps(values))
 
 
 def folders_of(data_root: Path | None, base: Path) -> tuple[Path, ...]:
@@ -89,10 +89,3 @@ def _stat(files: Iterable[list[Any]]) -> list[list[Any]]:
             [name, status.st_size, status.st_mtime_ns] if status is not None else [name, -1, -1]
         )
     return found
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    os.replace(partial, path)

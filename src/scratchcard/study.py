@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from scratchcard import registry, toml_lines
 from scratchcard.choices import Choice, Chooser, Profile, check_models, check_times, lacks, tried
-from scratchcard.contracts import UserError
+from scratchcard.contracts import Dimension, MetricSpec, UserError
 from scratchcard.problems import Problem, Problems, StudyError, unknown
 from scratchcard.sections import Head, Ladder, Pruning, Training, VerdictRules
 
@@ -225,11 +225,11 @@ class _Reader:
                     self.problems.add(("metrics", label), message)
             return choices
         choices = {}
-        for name in registry.METRICS.names():
-            spec, params = registry.METRICS.get(name), chooser.defaults(registry.METRICS.get(name))
+        for spec in sorted(map(registry.METRICS.get, registry.METRICS.names()), key=_rank):
+            params = chooser.defaults(spec)
             complete = all(value is not Parameter.empty for value in params.values())
             if spec.scope == "network" and complete and not lacks(spec.needs, ood, sets):
-                choices[name] = Choice(label=name, kind=name, params=params)
+                choices[spec.name] = Choice(label=spec.name, kind=spec.name, params=params)
         return choices
 
     def _check_margins(self, verdict: VerdictRules, metrics: Mapping[str, Choice]) -> None:
@@ -255,6 +255,11 @@ _REQUIRED: Mapping[str, str] = {
     "models": "add a table such as [models.lenet]",
     "methods": 'name at least one, such as methods = ["random", "lth"]',
 }
+
+
+def _rank(spec: MetricSpec) -> tuple[int, bool, str]:
+    """By dimension, and within it those that vote first."""
+    return get_args(Dimension).index(spec.dimension), not spec.headline, spec.name
 
 
 def _ask_files_and_task(dataset: Any) -> None:

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,13 +212,13 @@ def train(
     """
     if checkpoint is not None and checkpoint.exists():
         trainee.load(checkpoint)
-    guard = masks.attach(trainee.model, trainee.optimizer) if masks is not None else None
     clock = Clock(recipe, len(images))
     model, optimizer = trainee.model.train(), trainee.optimizer
+    guarded = masks.attach(model, optimizer) if masks is not None else nullcontext()
     first = trainee.step
     saved = ticked = time.monotonic()
     batches = None
-    with _forked(images.pixels.device) as dropout:
+    with guarded as guard, _forked(images.pixels.device) as dropout:
         while trainee.step < until:
             epoch, number = divmod(trainee.step, clock.per_epoch)
             if batches is None or number == 0:
@@ -248,8 +248,6 @@ def train(
             if checkpoint is not None and now - saved > interval:
                 trainee.save(checkpoint)
                 saved = now
-    if guard is not None:
-        guard.remove()
 
 
 def _batches(

@@ -15,11 +15,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
-from tests import factory
 
 from scratchcard.report import page
 from scratchcard.results import Results, long_table, write_csv
 from scratchcard.verdict import judge
+from tests import factory
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -46,7 +46,8 @@ def results() -> Results:
 @pytest.fixture(scope="module")
 def browser(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("browser")
-    path = page.write(page.render(results, judge(results)), folder / "report.html")
+    path = folder / "report.html"
+    path.write_text(page.render(results, judge(results)), encoding="utf-8")
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):

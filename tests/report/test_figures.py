@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from matplotlib import rc_context
 from matplotlib.colors import to_hex
-from tests import factory
 
 from scratchcard.report import curves, figures, theme
 from scratchcard.results import Results
 from scratchcard.verdict import Verdict, judge
+from tests import factory
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import factory
 
 from scratchcard.contracts import Reading
 from scratchcard.report import curves, guide, page, summary, tables, theme
 from scratchcard.results import Results, long_table, write_csv
 from scratchcard.verdict import Verdict, judge
+from tests import factory
 
 EVIL = "<img src=x onerror=alert(1)>"
 TWIN = ("dense", 0.0, 0)
@@ -208,12 +208,6 @@ def test_a_big_study_stays_small_and_equal() -> None:
     assert len(text.encode()) < 3_000_000
     assert text == page.render(results, verdict)
     assert text.count("vegaEmbed = vegaEmbed") + text.count("vegaEmbed=") == 1
-
-
-def test_write_leaves_nothing_else(tmp_path: Path) -> None:
-    path = page.write("<p>é", tmp_path / "new" / "report.html")
-    assert path.read_text(encoding="utf-8") == "<p>é"
-    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
 def panel_of(results: Results, metric: str) -> curves.Panel:

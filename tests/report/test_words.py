@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.factory import make_results, no_effect
-from tests.kinds import KINDS
 
 from scratchcard.report import words
 from scratchcard.report.numbers import MINUS
 from scratchcard.results import Results
 from scratchcard.verdict import Comparison, judge
+from tests.factory import make_results, no_effect
+from tests.kinds import KINDS
 
 
 def headline(results: Results) -> str:

@@ -9,8 +9,6 @@ import base64
 import gzip
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +20,7 @@ from markupsafe import Markup
 
 from scratchcard.report import charts, curves, guide, tables, theme, words
 from scratchcard.report.summary import GLYPHS, badges, chosen_rung, facts, warnings
-from scratchcard.results import Results, long_table, write_csv
+from scratchcard.results import Results, csv_text, long_table
 from scratchcard.verdict import Verdict, voters
 
 HERE = Path(__file__).parent
@@ -83,18 +81,6 @@ def render(
         vega=Markup(vega_bundle()),
         script=Markup(script),
     )
-
-
-def write(html: str, path: Path) -> Path:
-    """Put the page at ``path`` in one step, so that a reader never sees half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(html, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 @lru_cache(maxsize=1)
@@ -173,7 +159,5 @@ def _json(value: object) -> str:
 
 def _packed(results: Results) -> str:
     """The long table's CSV, gzipped, in base64: a fifth of its size."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.csv"
-        write_csv(long_table(results), path)
-        return base64.b64encode(gzip.compress(path.read_bytes(), mtime=0)).decode()
+    text = csv_text(long_table(results))
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

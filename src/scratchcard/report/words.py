@@ -85,6 +85,8 @@ def sentences(results: Results, verdict: Verdict) -> list[str]:
 def ticket_sentence(ticket: Ticket, results: Results) -> str:
     """One ticket: what it is, how it did, and why."""
     k = len(ticket.seeds)
+    if not voters(results):
+        return f"{_title(results, ticket)}: no headline metric was measured."
     who = f"{_title(results, ticket)} at {percent(ticket.sparsity)} sparsity"
     if k == 0:
         return f"{who}: every network failed, so there is nothing to judge."
@@ -131,13 +133,29 @@ def _setting(results: Results, tickets: Sequence[Ticket]) -> list[str]:
     reach = {method: _furthest(ladder) for method, ladder in ladders.items()}
     reached = [ticket for ticket in reach.values() if ticket is not None]
     if not reached:
-        return [_nobody(results, tickets)]
+        return [_nobody(results, tickets), *_by_accuracy(results, ladders)]
     furthest = max(ticket.sparsity for ticket in reached)
     best = [ticket for ticket in reached if ticket.sparsity == furthest]
     said = [_winner(results, best, ladders[best[0].method])]
     winners = {ticket.method for ticket in best}
     losers = [ladder for method, ladder in ladders.items() if method not in winners]
     return said + _loser(results, losers)
+
+
+def _by_accuracy(results: Results, ladders: Mapping[str, Sequence[Ticket]]) -> list[str]:
+    """How far accuracy alone would have said that a method holds: the paper's region I."""
+    reach: dict[str, float] = {}
+    for method, ladder in ladders.items():
+        for ticket in ladder:
+            if ticket.region != "I":
+                break
+            reach[method] = ticket.sparsity
+    if not reach:
+        return []
+    held = sorted(reach, key=lambda method: -reach[method])
+    first, *others = (f"{results.methods[method]} {{}}to {percent(reach[method])}" for method in held)
+    holds = [first.format("would hold "), *(other.format("") for other in others)]
+    return [f"By accuracy alone, within one point of dense, {listing(holds)} sparsity."]
 
 
 def _furthest(ladder: Sequence[Ticket]) -> Ticket | None:
