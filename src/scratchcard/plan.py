@@ -95,7 +95,8 @@ class _Builder:
     ) -> str:
         """A data set: splits as arrays."""
         spec = registry.DATASETS.get(choice.kind)
-        options = {k: str(v) if isinstance(v, Path) else v for k, v in choice.params.items()}
+        paths = {k: str(v) for k, v in choice.params.items() if isinstance(v, Path)}
+        options = {k: v for k, v in choice.params.items() if k not in paths}
         return self.add(
             "data",
             spec,
@@ -106,7 +107,7 @@ class _Builder:
             inputs,
             label=f"{table} {choice.label}",
             cost=1,
-            local={"options": json.loads(json.dumps(options))},
+            local={"options": json.loads(json.dumps(options)), "paths": paths},
         )
 
 

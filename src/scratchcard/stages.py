@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -34,6 +34,8 @@ from scratchcard.training import Clock, Trainee, optimizer_of, train
 
 Tick = Callable[[float], None]
 Arrays = Mapping[str, Mapping[str, np.ndarray]]
+
+SPLITS = ("train", "test", "val", "held_out")
 
 SCORING_IMAGES_PER_CLASS = 10
 """Of the class-balanced batch on which methods score, as in GraSP's CIFAR configurations."""
@@ -102,35 +104,31 @@ def execute(stage: Stage, store: Store, tick: Tick) -> None:
 
 def _data(work: Work) -> tuple[dict[str, Any], Arrays]:
     """Splits of a data set as arrays; of an out-of-distribution set only images like the source."""
-    spec = DATASETS.get(work.stage.params["kind"])
-    paths = {name for name, (kind, _) in spec.parameters.items() if "Path" in str(kind)}
-    options = {
-        k: Path(v) if k in paths and v is not None else v
-        for k, v in work.stage.local["options"].items()
-    }
-    dataset = spec.target(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    local = work.stage.local
+    paths = {name: Path(path) for name, path in local["paths"].items()}
+    dataset = DATASETS.get(work.stage.params["kind"]).target(**_tuples(local["options"]), **paths)
     if "source" in work.stage.inputs:
-        source = _splits(work.store.root, work.input("source"))
-        task = Task(**work.store.result(work.input("source"))["task"])
-        splits = {"test": dataset.as_ood(task, source)}
-    else:
-        loaded = dataset.splits()
-        task = dataset.task()
-        splits = {
-            "train": loaded.train,
-            "test": loaded.test,
-            "val": loaded.val,
-            "held_out": loaded.held_out,
-        }
-    splits = {name: images for name, images in splits.items() if images is not None}
+        source = work.input("source")
+        task = Task(**work.store.result(source)["task"])
+        images = dataset.as_ood(task, _splits(work.store.root, source))
+        return _described(task, (), {"test": images})
+    loaded = dataset.splits()
+    splits = {name: getattr(loaded, name) for name in SPLITS}
+    return _described(dataset.task(), loaded.classes, splits)
+
+
+def _described(
+    task: Task, classes: Sequence[str], splits: Mapping[str, Images | None]
+) -> tuple[dict[str, Any], Arrays]:
+    there = {name: images for name, images in splits.items() if images is not None}
     result = {
         "task": asdict(task),
-        "classes": [] if "source" in work.stage.inputs else list(loaded.classes),
-        "sizes": {name: len(images) for name, images in splits.items()},
+        "classes": list(classes),
+        "sizes": {name: len(images) for name, images in there.items()},
     }
     return result, {
         name: {"pixels": images.pixels.numpy(), "labels": images.labels.numpy()}
-        for name, images in splits.items()
+        for name, images in there.items()
     }
 
 
@@ -305,9 +303,7 @@ def _split(root: Path, digest: str, split: str, device: str) -> Images | None:
 
 def _splits(root: Path, digest: str) -> Splits:
     """All splits of a stored data set, on the CPU."""
-    train, test, val, held_out = (
-        _split(root, digest, name, "cpu") for name in ("train", "test", "val", "held_out")
-    )
+    train, test, val, held_out = (_split(root, digest, name, "cpu") for name in SPLITS)
     assert train is not None, f"{digest} has no training split"
     assert test is not None, f"{digest} has no test split"
     return Splits(train, test, val, held_out, tuple(Store(root).result(digest)["classes"]))

@@ -153,8 +153,10 @@ def _by_accuracy(results: Results, ladders: Mapping[str, Sequence[Ticket]]) -> l
     if not reach:
         return []
     held = sorted(reach, key=lambda method: -reach[method])
-    first, *others = (f"{results.methods[method]} {{}}to {percent(reach[method])}" for method in held)
-    holds = [first.format("would hold "), *(other.format("") for other in others)]
+    reaches = [f"to {percent(reach[method])}" for method in held]
+    titles = [results.methods[method] for method in held]
+    holds = [f"{titles[0]} would hold {reaches[0]}"]
+    holds += [f"{title} {far}" for title, far in zip(titles[1:], reaches[1:], strict=True)]
     return [f"By accuracy alone, within one point of dense, {listing(holds)} sparsity."]
 
 
