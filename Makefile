@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: .venv/ready ## a real study on handwritten digits, and its report
 	$(BIN)/scratchcard demo
@@ -12,6 +12,9 @@ test: .venv/ready ## lint, types, all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+docs: .venv/ready ## the metrics guide, from the docstrings
+	$(BIN)/python -c 'from scratchcard.explain import guide; print(guide(), end="")' > docs/metrics.md
 
 # The exact versions of constraints.txt; a newer torch would bring gigabytes of CUDA.
 .venv/ready: pyproject.toml constraints.txt

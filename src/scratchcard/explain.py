@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from inspect import Parameter
+from itertools import groupby
 from typing import Any
 
 from scratchcard.contracts import MethodSpec, MetricSpec, Spec, UserError
 from scratchcard.registry import DATASETS, METHODS, METRICS, MODELS, Registry, did_you_mean
+from scratchcard.report.guide import sections
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "methods": METHODS,
@@ -40,6 +42,29 @@ def page(name: str) -> str:
             "`scratchcard explain` lists everything"
         )
     return "\n\n".join(_page(spec) for spec in found)
+
+
+def guide() -> str:
+    """The metrics guide as Markdown: what ``docs/metrics.md`` holds."""
+    parts = [GUIDE]
+    specs = sorted((METRICS.get(name) for name in METRICS.names()), key=lambda s: s.dimension)
+    for dimension, members in groupby(specs, key=lambda spec: spec.dimension):
+        parts.append(f"## {dimension.capitalize()}")
+        for spec in members:
+            parts += [f"### {spec.title} (`{spec.name}`)", *_facts(spec), _options(spec)]
+            parts += [_markdown(heading, text) for heading, text in sections(spec.doc)]
+    return "\n\n".join(parts) + "\n"
+
+
+GUIDE = """# Metrics
+
+Made from the metrics' docstrings by `make docs`; `scratchcard explain NAME` prints the same."""
+
+
+def _markdown(heading: str, text: str) -> str:
+    if heading == "Formula":
+        return f"**Formula**\n\n```\n{text}\n```"
+    return f"**{heading}.** {text}" if heading else text
 
 
 def _page(spec: Spec) -> str:

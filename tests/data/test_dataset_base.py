@@ -125,10 +125,15 @@ def test_refusals(act: Callable[[], object], message: str) -> None:
 
 
 def test_images_refuse_other_types() -> None:
-    with pytest.raises(UserError, match=r"float32 \[2, 1, 1, 1\], but must be uint8"):
-        Images(torch.zeros(2, 1, 1, 1), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(UserError, match=r"float64 \[2, 1, 1, 1\], but must be uint8"):
+        Images(torch.zeros(2, 1, 1, 1, dtype=torch.float64), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(UserError, match=r"labels are torch.int64 \[3\], .* int64 \[2\]"):
         Images(torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
+
+
+def test_floats_are_kept_as_they_are() -> None:
+    pixels = torch.rand(2, 1, 1, 1)
+    assert torch.equal(Images(pixels, torch.zeros(2, dtype=torch.int64)).floats(), pixels)
 
 
 def test_images_take_and_floats() -> None:

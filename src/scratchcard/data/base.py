@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels uint8 [N, C, H, W] and labels int64 [N], on one device."""
+    """Pixels [N, C, H, W] and labels int64 [N], on one device.
+
+    Data sets give uint8. Pixels of a user's that are no multiples of 1/255 are kept as float32 in
+    [0, 1], never rounded.
+    """
 
     pixels: torch.Tensor
     labels: torch.Tensor
@@ -31,11 +35,10 @@ class Images:
     def __post_init__(self) -> None:
         import torch
 
-        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
+        if self.pixels.dtype not in (torch.uint8, torch.float32) or self.pixels.ndim != 4:
             raise UserError(
-                f"pixels are {self.pixels.dtype} {list(self.pixels.shape)}, "
-                "but must be uint8 [N, C, H, W]; floats in [0, 1] become so by "
-                "`(x * 255).round().to(torch.uint8)`"
+                f"pixels are {self.pixels.dtype} {list(self.pixels.shape)}, but must be uint8, "
+                "or float32 in [0, 1], [N, C, H, W]"
             )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.pixels.shape[:1]:
             raise UserError(
@@ -65,7 +68,9 @@ class Images:
 
     def floats(self) -> torch.Tensor:
         """Pixels as float32 in [0, 1]: what a model takes."""
-        return self.pixels.float().div_(255)
+        import torch
+
+        return self.pixels.float() / 255 if self.pixels.dtype == torch.uint8 else self.pixels
 
 
 class Rows(Protocol):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -16,28 +14,6 @@ from scratchcard.probe import floats
 
 Data: TypeAlias = Images | Tensor | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
 """Images with labels, or images alone where labels are not needed."""
-
-
-@dataclass(frozen=True)
-class FloatImages(Images):
-    """Images whose pixels are not multiples of 1/255, kept as float32 in [0, 1]."""
-
-    def __post_init__(self) -> None:
-        assert self.pixels.dtype == torch.float32
-        assert self.labels.shape == self.pixels.shape[:1]
-
-    def take(self, index: Tensor | np.ndarray) -> FloatImages:
-        """The images at ``index``, in its order."""
-        where = torch.as_tensor(index, device=self.pixels.device)
-        return FloatImages(self.pixels[where], self.labels[where])
-
-    def to(self, device: torch.device | str) -> FloatImages:
-        """The same images on ``device``."""
-        return FloatImages(self.pixels.to(device), self.labels.to(device))
-
-    def floats(self) -> Tensor:
-        """The pixels as they are."""
-        return self.pixels
 
 
 def as_images(data: Data) -> Images:
@@ -64,8 +40,7 @@ def as_images(data: Data) -> Images:
         )
     if len(labels) != len(pixels):
         raise UserError(f"{len(pixels)} images have {len(labels)} labels")
-    kind = Images if pixels.dtype == torch.uint8 else FloatImages
-    return kind(pixels, labels.long())
+    return Images(pixels, labels.long())
 
 
 def as_pixels(data: Data) -> Tensor:

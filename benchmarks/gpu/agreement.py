@@ -1,0 +1,81 @@
+"""Do CPU and GPU agree, and how fast is the GPU? Prints a table; exits with 1 if they disagree."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import torch
+
+from scratchcard import models, probe
+from scratchcard.contracts import Task
+from scratchcard.data.base import Images
+from scratchcard.metrics.measure import measure
+from scratchcard.pruning.prune import prune
+from scratchcard.study import Training
+from scratchcard.training import Clock, Trainee, optimizer_of, train
+
+TASK = Task(3, 32, 32, 10)
+RECIPE = Training(epochs=1, batch_size=128, crop=4, flip=True)
+
+
+def pictures(n: int) -> Images:
+    """Random pictures whose class shows in their brightness: there is something to learn."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, n)
+    pixels = rng.integers(0, 120, (n, 3, 32, 32)) + 12 * labels[:, None, None, None]
+    return Images(torch.from_numpy(pixels.astype(np.uint8)), torch.from_numpy(labels))
+
+
+def trained(device: str, images: Images, steps: int) -> tuple[Trainee, float]:
+    """A ResNet-20 after some steps, and the seconds they took."""
+    network = models.build("cifar-resnet", TASK, {"depth": 20}, seed=0).to(device)
+    trainee = Trainee(network, optimizer_of(network, RECIPE))
+    there = images.to(device)
+    masks = prune(network, "random", sparsity=0.8, seed=0)
+    train(trainee, there, RECIPE, seed=0, until=2, masks=masks)
+    started = time.perf_counter()
+    train(trainee, there, RECIPE, seed=0, until=steps, masks=masks)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return trainee, time.perf_counter() - started
+
+
+def main() -> int:
+    """Compare, print, and say whether all is well."""
+    other = "cuda" if torch.cuda.is_available() else "cpu"
+    images = pictures(128 * 40)
+    steps = Clock(RECIPE, len(images)).total
+    (one, slow), (two, fast) = trained("cpu", images, steps), trained(other, images, steps)
+    ours = probe.logits(one.model, images.pixels[:512])
+    same = {k: v.to(other) for k, v in one.model.state_dict().items()}
+    two_history = two.history
+    two.model.load_state_dict(same)
+    theirs = probe.logits(two.model, images.pixels[:512])
+    gap = float(np.abs(ours - theirs).max() / max(1.0, np.abs(ours).max()))
+    test = images.take(torch.arange(512))
+    fgsm = [
+        measure(m, "fgsm", test.to(d)).value for m, d in ((one.model, "cpu"), (two.model, other))
+    ]
+    rows = {
+        "logits of equal weights, largest relative gap": (gap, 1e-4),
+        "FGSM accuracy of equal weights, images that differ": (abs(fgsm[0] - fgsm[1]) * 512, 1.0),
+        "training loss of an epoch, gap": (
+            abs(one.history[0]["loss"] - two_history[0]["loss"]),
+            0.02,
+        ),
+    }
+    print(
+        f"CPU against {other} ({torch.cuda.get_device_name() if other == 'cuda' else 'no GPU'})\n"
+    )
+    print("| what | found | allowed |\n|---|---:|---:|")
+    for name, (found, allowed) in rows.items():
+        print(f"| {name} | {found:.2g} | {allowed:g} |")
+    print(f"\nResNet-20, batch 128: {slow / fast:.1f} times the CPU's speed in training")
+    print(f"({(steps - 2) * 128 / fast:,.0f} images a second)")
+    return int(any(found > allowed for found, allowed in rows.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
