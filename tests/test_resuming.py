@@ -1,15 +1,15 @@
 """Training stopped wherever it may be, and tickets that go on from an early step."""
 
+import os
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from scratchcard import training
 from scratchcard.data.base import Images
 from scratchcard.masks import prunable
 from scratchcard.study import Training
@@ -113,17 +113,29 @@ class TestStopping:
         assert list(tmp_path.iterdir()) == [path]
         run.go(trainee, 6)
 
-        def half(arrays: Any, file: Path, metadata: Any) -> None:
-            file.write_bytes(saved[:100])
+        def half(source: Path, target: Path) -> None:
             raise Killed
 
-        monkeypatch.setattr(training, "save_file", half)
+        monkeypatch.setattr(os, "replace", half)
         with pytest.raises(Killed):
             trainee.save(path)
         assert path.read_bytes() == saved
         again = run.fresh()
-        again.load(path)
+        assert again.load(path)
         assert everything(again) == good
+
+    @pytest.mark.parametrize("damage", [lambda b: b[:-7], lambda b: b[:-1] + b"?", lambda b: b""])
+    def test_a_damaged_checkpoint_is_not_used(
+        self, tmp_path: Path, damage: Callable[[bytes], bytes]
+    ) -> None:
+        run, path = Run.of("masks"), tmp_path / "checkpoint"
+        whole, again = run.fresh(), run.fresh()
+        run.go(whole, 5)
+        whole.save(path)
+        path.write_bytes(damage(path.read_bytes()))
+        assert not again.load(path)
+        run.go(again, 5, checkpoint=path)
+        assert everything(again) == everything(whole)
 
     def test_layers_that_share_a_weight_can_be_saved(self, tmp_path: Path) -> None:
         def shared() -> Trainee:

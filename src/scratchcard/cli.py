@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from scratchcard.contracts import UserError
 
@@ -192,6 +192,8 @@ def main() -> None:
     """Entry point; exit codes: 0 fine, 2 wrong input, 3 some stages failed."""
     try:
         code = app(result_action="return_value", exit_on_error=False, print_error=True)
+    except CycloptsError:  # it has been printed, with a suggestion
+        code = WRONG_INPUT
     except UserError as error:
         print(f"scratchcard: {error}", file=sys.stderr)
         code = WRONG_INPUT

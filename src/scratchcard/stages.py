@@ -159,12 +159,12 @@ def _train(work: Work) -> tuple[dict[str, Any], Arrays]:
         seed=params["seed"],
         until=until,
         masks=masks,
-        checkpoint=work.store.scratch(work.stage.digest) / "checkpoint.safetensors",
+        checkpoint=work.store.scratch(work.stage.digest) / "checkpoint",
         tick=work.tick,
     )
     if masks is not None:
         masks.check(model)
-    seen = (until - begin) * recipe.batch_size if until > begin else 0
+    seen = max(until - begin, 0) * min(recipe.batch_size, len(images))
     result = {
         "spec": spec,
         "trajectory": _trajectory(work.stage),

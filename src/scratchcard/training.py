@@ -5,9 +5,9 @@ Every draw depends on (seed, epoch) or (seed, step) alone, so a run may stop and
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from scratchcard.contracts import Step, UserError
 from scratchcard.data.augment import augment, draw
 from scratchcard.data.base import Images
+from scratchcard.files import replace
 from scratchcard.masks import Masks
 from scratchcard.probe import floats
 from scratchcard.seeds import derive, torch_stream
@@ -155,16 +155,20 @@ class Trainee:
         return {"step": self.step, "history": list(self.history), "sums": self._sums.tolist()}
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        save_file(self.arrays(), partial, metadata={"progress": json.dumps(self.progress())})
-        os.replace(partial, path)
+        """Write a checkpoint, whole or not at all, with a hash of itself."""
+        progress = torch.tensor(list(json.dumps(self.progress()).encode()), dtype=torch.uint8)
+        data = safetensors.torch.save(self.arrays() | {"progress": progress})
+        replace(path, hashlib.sha256(data).digest() + data)
 
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint that ``save`` wrote."""
-        with safe_open(path, framework="pt") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            self.restore(arrays, json.loads(file.metadata()["progress"]))
+    def load(self, path: Path) -> bool:
+        """Go on from what ``save`` wrote; False, and nothing is done, if it is damaged."""
+        digest, data = (content := path.read_bytes())[:32], content[32:]
+        if hashlib.sha256(data).digest() != digest:
+            return False
+        arrays = safetensors.torch.load(data)
+        progress = json.loads(arrays.pop("progress").numpy().tobytes())
+        self.restore(arrays, progress)
+        return True
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
@@ -203,7 +207,7 @@ def train(
         seed: Of data order, augmentation and dropout.
         until: The step to stop before.
         masks: Which weights live; the others are held at zero.
-        checkpoint: Where to save now and then, and to go on from if it exists.
+        checkpoint: Where to save now and then, and to go on from if it exists and is whole.
         interval: Seconds between checkpoints.
         tick: Called with the fraction done, about twice a second.
 

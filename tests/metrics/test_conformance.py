@@ -13,7 +13,7 @@ from scratchcard.metrics.generalisation.accuracy import accuracy
 from scratchcard.probe import Predictions
 from scratchcard.registry import METRICS, metric
 from scratchcard.stats import mean_reading
-from scratchcard.testing_metrics import check_metric
+from scratchcard.testing import check_metric
 
 
 @pytest.mark.parametrize("name", METRICS.names())

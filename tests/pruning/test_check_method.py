@@ -43,11 +43,7 @@ class Sensitive(Sound):
     def start(self, ctx: Context) -> Masks:
         assert ctx.images is not None
         assert ctx.labels is not None
-        modes = [module.training for module in ctx.model.modules()]
-        logits = ctx.model.eval()(ctx.images)
-        for module, mode in zip(ctx.model.modules(), modes, strict=True):
-            module.training = mode
-        loss = nn.functional.cross_entropy(logits, ctx.labels)
+        loss = nn.functional.cross_entropy(ctx.model(ctx.images), ctx.labels)
         weights = [ctx.model.get_parameter(name) for name in ctx.masks]
         scores = dict(zip(ctx.masks, torch.autograd.grad(loss, weights), strict=True))
         return keep_largest(scores, ctx.masks, ctx.sparsity, "global")
@@ -119,7 +115,12 @@ class Forward(Sound):
     """Leaves batch statistics changed."""
 
     def meddle(self, model: nn.Module) -> None:
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.train()
         model(torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+        for norm in norms:
+            norm.eval()
 
 
 class Rescaling(Sound):

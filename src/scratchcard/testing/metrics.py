@@ -13,12 +13,14 @@ from torch import nn
 
 from scratchcard.contracts import VOTING, MetricSpec, Reading
 from scratchcard.data.base import Images
-from scratchcard.metrics.guide import SECTIONS, sections
 from scratchcard.metrics.measure import call, options, providers
 from scratchcard.probe import Predictions
 from scratchcard.registry import METRICS
+from scratchcard.report.guide import sections
 from scratchcard.seeds import torch_stream
 
+SECTIONS = ("Definition", "Formula", "Motivation", "Advantages", "Limitations", "Source")
+"""What the docstring of every metric holds, beside its first line."""
 Available = Mapping[str, Callable[[], Any]]
 
 
@@ -144,7 +146,8 @@ def _untouched(name: str, model: nn.Module) -> Iterator[None]:
 
 
 def _check_declaration(spec: MetricSpec) -> None:
-    missing = [title for title in SECTIONS if not sections(spec.doc).get(title)]
+    found = dict(sections(spec.doc))
+    missing = [title for title in SECTIONS if not found.get(title)]
     assert not missing, f"{spec.name}: its docstring lacks {', '.join(missing)}"
     assert spec.summary, f"{spec.name}: its docstring has no first line"
     assert spec.title, f"{spec.name}: it has no title"
