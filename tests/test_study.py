@@ -472,23 +472,25 @@ def test_a_value_that_no_file_could_hold() -> None:
 def test_the_demo_is_a_study(real: None) -> None:
     text = resources.files("scratchcard").joinpath("demo.toml").read_text("utf-8")
     found = Study.parse(text, file="study.toml")
-    assert found.name == "study"
+    assert found.name == "demo"
     assert list(found.methods) == ["random", "omp", "lth"]
     assert {"accuracy", "ood-auroc"} <= set(found.metrics)
-    assert Step.parse(found.methods["lth"].params["rewind"]) == Step(2, "ep")
+    assert Step.parse(found.methods["lth"].params["rewind"]) == Step(1, "ep")
 
 
 def test_the_demo_shows_every_key_and_only_right_ones(real: None) -> None:
     text = resources.files("scratchcard").joinpath("demo.toml").read_text("utf-8")
     for key in (*Study.model_fields, *Training.model_fields, *Ladder.model_fields, "prunable"):
         assert key in text or key in ("text", "source", "folders")
-    step = text.replace('schedule = "cosine"', 'schedule = "step"')
-    for comment in ("milestones", "gamma", "metrics", "name", "held_out", "[ood.uniform"):
+    step = text.replace('schedule = "one-cycle"', 'schedule = "step"')
+    for comment in ("milestones", "gamma", "metrics", "held_out", "[ood.uniform"):
         assert f"\n# {comment}" in step
         step = step.replace(f"\n# {comment}", f"\n{comment}")
     found = Study.parse(step)
-    default = Training(schedule="step", warmup="1ep")
-    assert found.training == default, "what is shown as a default is one"
+    shown = ("milestones", "gamma", "warmup", "crop", "flip", "label_smoothing", "clip_norm")
+    for name in shown:
+        default = getattr(Training(schedule="step"), name)
+        assert getattr(found.training, name) == default, "what is shown as a default is one"
     assert found.data["digits"].params["held_out"] == (8, 9)
 
 
