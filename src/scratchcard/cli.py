@@ -5,6 +5,7 @@ Heavy things are imported inside the verbs: ``--help`` and a finished study answ
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -197,6 +198,9 @@ def main() -> None:
     except UserError as error:
         print(f"scratchcard: {error}", file=sys.stderr)
         code = WRONG_INPUT
+    except BrokenPipeError:  # the reader has seen enough: `scratchcard explain | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FINE
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
         code = INTERRUPTED

@@ -58,6 +58,22 @@ def test_nobody_passes() -> None:
     assert "for 15 tickets the data (2 seeds) cannot tell" in vague
 
 
+def test_accuracy_alone_would_have_said() -> None:
+    """Calibration breaks at once; accuracy holds to 59 % for two methods, to the end for one."""
+
+    def effects(method: str, target: float, metric: str) -> float:
+        if metric == "accuracy":
+            return -0.1 * (method != "lth" and target > 0.6)
+        return -1.0 * (metric == "nll")
+
+    said = headline(make_results(targets=(0.36, 0.59, 0.79), effects=effects, examples=20_000))
+    assert said.startswith("No ticket keeps up")
+    assert (
+        "By accuracy alone, within one point of dense, Lottery tickets (LTH) would hold to 79 % "
+        "and Random pruning and One-shot magnitude (OMP) to 59 % sparsity."
+    ) in said
+
+
 def test_a_pass_after_a_failure_is_not_the_reach_of_a_method() -> None:
     results = make_results(
         methods=("lth",), targets=(0.36, 0.59), effects=lambda m, t, k: -1.0 * (t == 0.36), seeds=8

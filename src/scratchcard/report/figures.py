@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import StrMethodFormatter
 
 from scratchcard.report import curves, theme
 from scratchcard.report.curves import Curve, Panel
@@ -101,7 +101,7 @@ def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> 
     rungs = curves.ladder(results)
     if panel.log:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     if panel.band is not None:
         if panel.band.lo is not None and panel.band.hi is not None:
             axes.axhspan(panel.band.lo, panel.band.hi, color=INK, alpha=0.08, linewidth=0)

@@ -69,10 +69,13 @@ def _badge(
         said = [f"{words.percent(t.target)} {t.dimensions[dimension] or 'unread'}" for t in own]
         rows.append(Strip(title, calls, f"{title}: {', '.join(said)}"))
         reach[title] = _holds(own, dimension)
-    best = max(reach, key=lambda title: reach[title], default=None)
-    if best is None or reach[best] == 0:
+    furthest = max(reach.values(), default=0)
+    if furthest == 0:
         return Badge(dimension, "No method is shown to hold", tuple(rows))
-    return Badge(dimension, f"{best} holds to {words.percent(reach[best])}", tuple(rows))
+    best = [title for title, target in reach.items() if target == furthest]
+    hold = "holds" if len(best) == 1 else "hold"
+    state = f"{words.listing(best)} {hold} to {words.percent(furthest)}"
+    return Badge(dimension, state, tuple(rows))
 
 
 def _holds(tickets: Sequence[Ticket], dimension: Dimension) -> float:
@@ -129,7 +132,7 @@ def warnings(results: Results, verdict: Verdict) -> list[str]:
     for who, layers in collapsed.items():
         found.append(f"{who}: no weights are left in {', '.join(sorted(layers))}.")
     for (who, why, seed), titles in failures.items():
-        found.append(f"{who}, seed {seed}: {', '.join(titles)} failed: {why}")
+        found.append(f"{who}, seed {seed}: {', '.join(titles)} missing: {why}")
     return found
 
 

@@ -211,12 +211,11 @@ def _column(results: Results, label: str, *, margin: bool = False, small: str = 
     """The heading of a metric: title, arrow for better, a dagger where it can mislead."""
     spec = results.metrics[label]
     arrow = "↑" if spec.better == "higher" else "↓"
+    dagger = "\N{NO-BREAK SPACE}†" if spec.caution else ""
     unit = " %" if spec.unit == "fraction" and not margin else ""
     if margin:
         small = f"m = {words.margin(spec, results.margins[label])}"
-    return Cell(
-        f"{spec.title} {arrow}{unit}{' †' if spec.caution else ''}", small, hint=spec.caution
-    )
+    return Cell(f"{spec.title}\N{NO-BREAK SPACE}{arrow}{unit}{dagger}", small, hint=spec.caution)
 
 
 def _counts(readings: Iterable[Reading]) -> str:

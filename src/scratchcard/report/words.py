@@ -6,6 +6,7 @@ Nothing is said here that the verdict does not hold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from scratchcard.contracts import VOTING, Dimension
 from scratchcard.report.numbers import (
@@ -144,19 +145,15 @@ def _setting(results: Results, tickets: Sequence[Ticket]) -> list[str]:
 
 def _by_accuracy(results: Results, ladders: Mapping[str, Sequence[Ticket]]) -> list[str]:
     """How far accuracy alone would have said that a method holds: the paper's region I."""
-    reach: dict[str, float] = {}
+    reach: dict[float, list[str]] = {}
     for method, ladder in ladders.items():
-        for ticket in ladder:
-            if ticket.region != "I":
-                break
-            reach[method] = ticket.sparsity
+        held = list(takewhile(lambda ticket: ticket.region == "I", ladder))
+        if held:
+            reach.setdefault(held[-1].target, []).append(results.methods[method])
     if not reach:
         return []
-    held = sorted(reach, key=lambda method: -reach[method])
-    reaches = [f"to {percent(reach[method])}" for method in held]
-    titles = [results.methods[method] for method in held]
-    holds = [f"{titles[0]} would hold {reaches[0]}"]
-    holds += [f"{title} {far}" for title, far in zip(titles[1:], reaches[1:], strict=True)]
+    first, *others = ((listing(reach[far]), percent(far)) for far in sorted(reach, reverse=True))
+    holds = [f"{first[0]} would hold to {first[1]}", *(f"{who} to {far}" for who, far in others)]
     return [f"By accuracy alone, within one point of dense, {listing(holds)} sparsity."]
 
 
