@@ -6,8 +6,8 @@ What is missing says why; nothing is filled in.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,8 @@ def collect(study: Study, plan: Plan, store: Store, failures: Path) -> Results:
     """Everything ``study`` has measured so far; ``failures`` is the engine's folder of records."""
     done = {digest for digest in plan.stages if store.has(digest)}
     budgets = _Budgets(plan, store, done)
-    networks = tuple(
-        _measured(network, plan, store, done, failures, budgets) for network in plan.networks
+    networks = _with_sizes(
+        [_measured(network, plan, store, done, failures, budgets) for network in plan.networks]
     )
     specs = {label: METRICS.get(choice.kind) for label, choice in study.metrics.items()}
     return Results(
@@ -99,6 +99,17 @@ def _measured(
         },
         train=budgets.own(network),
         find=budgets.find(network),
+    )
+
+
+def _with_sizes(networks: Sequence[Measured]) -> tuple[Measured, ...]:
+    """Dense twins have no mask: what is prunable in them is known from their tickets."""
+    sizes = {(m.network.data, m.network.model): m.prunable for m in networks if m.prunable}
+    return tuple(
+        m
+        if m.network.mask is not None
+        else replace(m, kept=(n := sizes.get((m.network.data, m.network.model), 0)), prunable=n)
+        for m in networks
     )
 
 

@@ -33,16 +33,34 @@ def test_every_form_gives_the_same_images(data: Any) -> None:
     assert images.pixels.dtype == torch.uint8
     assert torch.equal(images.pixels, PIXELS)
     assert torch.equal(images.labels, LABELS)
-    assert torch.equal(as_pixels(data), PIXELS)
+    assert torch.equal(as_pixels(data, images), PIXELS)
 
 
 def test_floats_between_the_levels_are_kept_as_they_are() -> None:
     images = as_images((ODD, LABELS))
     assert torch.equal(images.floats(), ODD)
     assert torch.equal(images.to("cpu").take(np.array([3, 1])).floats(), ODD[[3, 1]])
-    assert torch.equal(as_pixels(ODD), ODD)
+    assert torch.equal(as_pixels(ODD, images), ODD)
     found = logits(torch.nn.Flatten(), images.pixels)
     assert np.array_equal(found, ODD.flatten(1).numpy())
+
+
+def test_data_sets_go_by_name() -> None:
+    test, train = as_images("digits"), as_images("digits", "train")
+    assert test.task_shape == train.task_shape == (1, 8, 8)
+    assert not torch.equal(test.pixels[:9], train.pixels[:9])
+    noise = as_pixels("uniform-noise", test)
+    assert noise.shape[1:] == test.pixels.shape[1:]
+    assert as_pixels("digits", Images(PIXELS, LABELS)).shape[1:] == PIXELS.shape[1:]
+
+
+def test_names_that_cannot_stand_alone_are_refused() -> None:
+    with pytest.raises(UserError, match="needs train, test, so it has no name of its own"):
+        as_images("parquet")
+    with pytest.raises(UserError, match='did you mean "digits"'):
+        as_images("digit")
+    with pytest.raises(UserError, match="has no held_out split"):
+        as_images("digits", "held_out")
 
 
 def test_a_loader_whose_batches_differ_in_kind_keeps_both() -> None:
@@ -61,7 +79,7 @@ def test_a_loader_whose_batches_differ_in_kind_keeps_both() -> None:
         ((PIXELS, LABELS[:5]), "600 images have 5 labels"),
         ((PIXELS, LABELS.float()), "class numbers"),
         (PIXELS, "labels are missing"),
-        ("cifar10", "data is str"),
+        ("cifar10", 'unknown data set kind "cifar10"'),
         (DataLoader(TensorDataset(PIXELS[:0], LABELS[:0])), "no images"),
         (TensorDataset(PIXELS), "pair of tensors"),
     ],

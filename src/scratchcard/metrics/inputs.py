@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from inspect import Parameter
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from scratchcard.contracts import UserError
-from scratchcard.data.base import Images
+from scratchcard.contracts import Task, UserError
+from scratchcard.data.base import Dataset as Registered
+from scratchcard.data.base import Images, Splits
 from scratchcard.probe import floats
+from scratchcard.registry import DATASETS
 
-Data: TypeAlias = Images | Tensor | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
+Data: TypeAlias = str | Images | Tensor | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
 """Images with labels, or images alone where labels are not needed."""
 
 
-def as_images(data: Data) -> Images:
+def as_images(data: Data, split: str = "test") -> Images:
     """Images and labels in memory, in the order in which ``data`` gives them.
 
     Args:
-        data: ``Images``, a pair of tensors, a data set or a loader of such pairs. Images are
-            uint8 or float in [0, 1], [N, C, H, W]; labels are integers [N].
+        data: The name of a registered data set, ``Images``, a pair of tensors, a data set or a
+            loader of such pairs. Images are uint8 or float in [0, 1], [N, C, H, W]; labels are
+            integers [N].
+        split: Which split of a named data set.
 
     Raises:
         UserError: Something else, labels missing, or pixels outside [0, 1].
@@ -31,6 +36,11 @@ def as_images(data: Data) -> Images:
     """
     if isinstance(data, Images):
         return data
+    if isinstance(data, str):
+        found: Images | None = getattr(_named(data).splits(), split)
+        if found is None:
+            raise UserError(f'data set "{data}" has no {split} split by itself; pass the images')
+        return found
     pixels, labels = _pixels_and_labels(data)
     if labels is None:
         raise UserError("labels are missing: give a pair (images, labels)")
@@ -43,9 +53,32 @@ def as_images(data: Data) -> Images:
     return Images(pixels, labels.long())
 
 
-def as_pixels(data: Data) -> Tensor:
-    """The images alone, uint8 or float32 [N, C, H, W]; labels may be missing."""
+def as_pixels(data: Data, like: Images) -> Tensor:
+    """Out-of-distribution images alone, uint8 or float32 [N, C, H, W]; labels may be missing.
+
+    Args:
+        data: As above; a named data set is made to fit ``like``.
+        like: The in-distribution images.
+    """
+    if isinstance(data, str):
+        task = Task(*like.task_shape, classes=2)
+        source = Splits(train=like, test=like, val=None, held_out=None, classes=("0", "1"))
+        return _named(data).as_ood(task, source).pixels
     return data.pixels if isinstance(data, Images) else _pixels_and_labels(data)[0]
+
+
+def _named(kind: str) -> Registered:
+    """The registered data set of that name, with its default options."""
+    spec = DATASETS.get(kind)
+    needed = [name for name, (_, default) in spec.parameters.items() if default is Parameter.empty]
+    if needed:
+        raise UserError(
+            f'data set "{kind}" needs {", ".join(needed)}, so it has no name of its own; '
+            "pass its images: scratchcard.data." + f"{spec.target.__name__}(...).splits().test"
+        )
+    dataset = spec.target()
+    assert isinstance(dataset, Registered)
+    return dataset
 
 
 def _pixels_and_labels(data: Any) -> tuple[Tensor, Tensor | None]:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from scratchcard.contracts import NEEDS, MetricSpec, Reading, UserError
+from scratchcard.data.base import Images
 from scratchcard.metrics.inputs import Data, as_images, as_pixels
 from scratchcard.probe import Predictions, device_of, floats, inference_copy, logits
 from scratchcard.registry import METRICS, did_you_mean
@@ -99,8 +100,9 @@ def measure(
     Args:
         model: Images in [0, 1] to logits, normalisation inside; it is left as it is.
         metric: A registered name.
-        test: Images and labels: a pair of tensors, a ``torch.utils.data.Dataset``, a
-            ``DataLoader`` (not a shuffling one: differences are paired by order) or ``Images``.
+        test: Images and labels: the name of a data set (``"digits"``), a pair of tensors, a
+            ``torch.utils.data.Dataset``, a ``DataLoader`` (not a shuffling one: differences are
+            paired by order) or ``Images``.
         train: The same of the training split, not augmented, for metrics that want it.
         val: The same of the validation split.
         ood: Name of each out-of-distribution set to its images; labels are not needed.
@@ -141,8 +143,7 @@ def providers(
     def fast(network: nn.Module) -> nn.Module:
         return inference_copy(network, sample.to(device_of(network)))
 
-    def predict(network: nn.Module, data: Data) -> Predictions:
-        own = as_images(data)
+    def predict(network: nn.Module, own: Images) -> Predictions:
         return Predictions(logits(fast(network), own.pixels), own.labels.cpu().numpy())
 
     found: dict[str, Callable[[], Any]] = {
@@ -151,13 +152,13 @@ def providers(
         "test": lambda: images,
     }
     if train is not None:
-        found["train"] = partial(as_images, train)
+        found["train"] = partial(as_images, train, "train")
     if val is not None:
-        found["val"] = partial(as_images, val)
-        found["val_logits"] = partial(predict, model, val)
+        found["val"] = partial(as_images, val, "val")
+        found["val_logits"] = lambda: predict(model, as_images(val, "val"))
     if ood is not None:
         found["ood_logits"] = lambda: {
-            name: logits(fast(model), as_pixels(data)) for name, data in ood.items()
+            name: logits(fast(model), as_pixels(data, images)) for name, data in ood.items()
         }
     if dense is not None:
         found["dense_logits"] = partial(predict, dense, images)
