@@ -17,11 +17,11 @@ ROOT = Path(scratchcard.__file__).parent
 LAYERS = [
     ["contracts"],
     ["registry", "seeds", "files"],
-    ["toml_lines", "problems", "choices", "sections", "study", "graph", "provenance", "store"],
+    ["study", "graph", "provenance", "store"],
     ["plan", "snapshot", "folder"],
     ["models", "data", "masks", "probe", "stats"],
     ["pruning", "metrics", "training"],
-    ["results", "collect", "paired", "compare", "sensitivity", "verdict", "stages"],
+    ["results", "collect", "verdict", "stages"],
     ["engines", "report"],
     ["estimate", "explain", "testing"],
     ["runs", "live"],

@@ -14,8 +14,8 @@ from scratchcard.contracts import Reading
 from scratchcard.report import words
 from scratchcard.results import Cell as Group
 from scratchcard.results import Measured, Results
-from scratchcard.sensitivity import ENOUGH, Break, breaks
 from scratchcard.verdict import Comparison, Ticket, Verdict, voters
+from scratchcard.verdict.sensitivity import ENOUGH, Break, breaks
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from scratchcard.contracts import Reading
-from scratchcard.paired import (
+from scratchcard.verdict.paired import (
     Difference,
     Pair,
     Pool,

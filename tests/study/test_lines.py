@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchcard.contracts import UserError
-from scratchcard.toml_lines import KeyPath, key_lines, write
+from scratchcard.study.lines import KeyPath, key_lines, write
 
 TEXT = r'''# rate = 1, [methods.lth]
 seeds = [0, 1]  # seeds = 3

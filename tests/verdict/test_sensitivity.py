@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from scratchcard.sensitivity import breaks, crossing
+from scratchcard.verdict.sensitivity import breaks, crossing
 from tests.factory import make_results, no_effect
 
 

@@ -12,10 +12,10 @@ from statistics import median
 
 import numpy as np
 
-from scratchcard.compare import pairs_of, voters
-from scratchcard.paired import on_scale
 from scratchcard.results import Measured, Results
 from scratchcard.seeds import numpy_stream
+from scratchcard.verdict.compare import pairs_of, voters
+from scratchcard.verdict.paired import on_scale
 
 RESAMPLES = 400
 ENOUGH = 5

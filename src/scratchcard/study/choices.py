@@ -15,9 +15,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from scratchcard.contracts import MetricSpec, Spec, Step, Task, UserError
-from scratchcard.problems import Problems, show, unknown
 from scratchcard.registry import Registry
-from scratchcard.toml_lines import KeyPath
+from scratchcard.study.lines import KeyPath
+from scratchcard.study.problems import Problems, show, unknown
 
 S = TypeVar("S", bound=Spec)
 Profile = Literal["default", "paper"]

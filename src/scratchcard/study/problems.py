@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from scratchcard.contracts import UserError
 from scratchcard.registry import did_you_mean
-from scratchcard.toml_lines import KeyPath
+from scratchcard.study.lines import KeyPath
 
 T = TypeVar("T", bound=BaseModel)
 

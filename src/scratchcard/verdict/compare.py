@@ -12,8 +12,8 @@ from statistics import fmean
 from typing import Literal
 
 from scratchcard.contracts import VOTING, Reading
-from scratchcard.paired import LEVEL, Difference, Pair, Pool, difference, holm
 from scratchcard.results import Cell, Measured, Results
+from scratchcard.verdict.paired import LEVEL, Difference, Pair, Pool, difference, holm
 
 Call = Literal["better", "matches", "worse", "undecided"]
 

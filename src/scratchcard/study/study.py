@@ -10,22 +10,20 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any, get_args
 
-from scratchcard import registry, toml_lines
-from scratchcard.choices import Choice, Chooser, Profile, check_models, check_times, lacks, tried
+from scratchcard import registry
 from scratchcard.contracts import Dimension, MetricSpec, UserError
-from scratchcard.problems import Problem, Problems, StudyError, unknown
-from scratchcard.sections import Head, Ladder, Pruning, Training, VerdictRules
-
-__all__ = [
-    "Choice",
-    "Ladder",
-    "Problem",
-    "Pruning",
-    "Study",
-    "StudyError",
-    "Training",
-    "VerdictRules",
-]
+from scratchcard.study import lines
+from scratchcard.study.choices import (
+    Choice,
+    Chooser,
+    Profile,
+    check_models,
+    check_times,
+    lacks,
+    tried,
+)
+from scratchcard.study.problems import Problem, Problems, StudyError, unknown
+from scratchcard.study.sections import Head, Ladder, Pruning, Training, VerdictRules
 
 
 class Study(Head):
@@ -101,7 +99,7 @@ class Study(Head):
         """
         text = _text(raw, file)
         content = _content(text, file)
-        problems = Problems(file, toml_lines.key_lines(text) if isinstance(raw, str) else {})
+        problems = Problems(file, lines.key_lines(text) if isinstance(raw, str) else {})
         folders = tuple(folder.resolve() for folder in (data_root, base or Path()) if folder)
         parts = _Reader(content, problems, folders).parts()
         problems.stop_if_any()
@@ -110,7 +108,7 @@ class Study(Head):
 
 def _text(raw: Mapping[str, Any] | str, file: str) -> str:
     try:
-        return raw if isinstance(raw, str) else toml_lines.write(raw)
+        return raw if isinstance(raw, str) else lines.write(raw)
     except UserError as error:
         raise StudyError((Problem(file, None, "", str(error)),)) from None
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal
 
-from scratchcard.compare import (
+from scratchcard.contracts import VOTING, Dimension, MetricSpec, Reading
+from scratchcard.results import Cell, Measured, Results
+from scratchcard.verdict.compare import (
     Call,
     Comparison,
     accuracy_label,
@@ -20,21 +22,7 @@ from scratchcard.compare import (
     values_of,
     voters,
 )
-from scratchcard.contracts import VOTING, Dimension, MetricSpec, Reading
-from scratchcard.paired import on_scale, quantile, seed_variance
-from scratchcard.results import Cell, Measured, Results
-
-__all__ = [
-    "Band",
-    "Call",
-    "Comparison",
-    "Outcome",
-    "Region",
-    "Ticket",
-    "Verdict",
-    "judge",
-    "voters",
-]
+from scratchcard.verdict.paired import on_scale, quantile, seed_variance
 
 Outcome = Literal["pass", "fail", "undecided"]
 Region = Literal["I", "II", "III"]

@@ -16,8 +16,8 @@ from pydantic import (
     field_validator,
 )
 
-from scratchcard.choices import Profile, within
-from scratchcard.problems import show
+from scratchcard.study.choices import Profile, within
+from scratchcard.study.problems import show
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]

@@ -1,0 +1,19 @@
+"""From readings to pass or fail: differences with intervals, calls against margins, verdicts."""
+
+from scratchcard.verdict.compare import Call, Comparison, voters
+from scratchcard.verdict.judge import Band, Outcome, Region, Ticket, Verdict, judge
+from scratchcard.verdict.sensitivity import Break, breaks
+
+__all__ = [
+    "Band",
+    "Break",
+    "Call",
+    "Comparison",
+    "Outcome",
+    "Region",
+    "Ticket",
+    "Verdict",
+    "breaks",
+    "judge",
+    "voters",
+]
