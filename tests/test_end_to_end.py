@@ -187,9 +187,11 @@ def test_a_run_goes_on_where_it_was(place: Path, tmp_path: Path, how: signal.Sig
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and len(list(store.glob("??/*"))) < 25:
         time.sleep(0.02)
+    running.send_signal(signal.SIGSTOP)  # so that it cannot finish while it is looked at
     assert "A run is going on" in scratchcard("status", "tiny.toml", cwd=tmp_path)
     assert "is being run by process" in scratchcard("run", "tiny.toml", cwd=tmp_path, code=2)
     running.send_signal(how)
+    running.send_signal(signal.SIGCONT)
     _, error = running.communicate(timeout=30)
     assert running.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert b"Traceback" not in error
