@@ -18,6 +18,8 @@ from scratchcard.estimate import Estimate
 from scratchcard.graph import Plan
 
 KINDS = ("data", "train", "mask", "logits", "measure")
+TABLE, LINE = 0.5, 10.0
+"""Seconds between two looks of the live table, and between two plain lines."""
 
 
 class Display:
@@ -29,7 +31,7 @@ class Display:
         self._done: set[str] = set()
         self._failed: dict[str, str] = {}
         self._running: dict[str, float] = {}
-        self._started = self._spoken = time.monotonic()
+        self._started = self._shown = time.monotonic()
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Display:
@@ -50,13 +52,15 @@ class Display:
         """Take an event and show what has changed."""
         if event.stage is not None:
             self._note(event)
-        if self._console.is_terminal:
-            self._live.update(self._table(), refresh=event.kind in ("tick", "finished", "failed"))
-        elif event.kind in ("failed", "lost", "damaged"):
+        if not self._console.is_terminal and event.kind in ("failed", "lost", "damaged"):
             self._line(event)
-        elif event.kind in ("finished", "tick") and time.monotonic() - self._spoken > 10:
-            self._spoken = time.monotonic()
-            self._console.print(self._standing(), highlight=False)
+        # Not at every event: the time that is left takes a simulation of the whole graph.
+        if time.monotonic() - self._shown > (TABLE if self._console.is_terminal else LINE):
+            self._shown = time.monotonic()
+            if self._console.is_terminal:
+                self._live.update(self._table(), refresh=True)
+            else:
+                self._console.print(self._standing(), highlight=False)
 
     def _note(self, event: Event) -> None:
         assert event.stage is not None
