@@ -5,12 +5,14 @@ Nothing here imports torch, so that planning, status and help stay quick.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -165,6 +167,23 @@ class Spec:
             "doc": inspect.getdoc(target) or "",
             "origin": f"{target.__module__}:{target.__qualname__}",
         }
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a plug-in; None for what is built in, or has no file (a notebook's)."""
+        if self.origin.startswith("scratchcard."):
+            return None
+        try:
+            return Path(inspect.getsourcefile(self.target) or "")
+        except TypeError:
+            return None
+
+    @property
+    def revision(self) -> str:
+        """The version; of a plug-in with a hash of its file, since nobody pins its digests."""
+        if self.file is None or not self.file.is_file():
+            return str(self.version)
+        return f"{self.version}-{hashlib.sha256(self.file.read_bytes()).hexdigest()[:8]}"
 
     @property
     def summary(self) -> str:

@@ -74,7 +74,7 @@ class _Builder:
         local: Mapping[str, Any] | None = None,
     ) -> str:
         """The digest of a stage, added if it is new."""
-        version = str(VERSIONS[kind]) if spec is None else f"{VERSIONS[kind]}.{spec.version}"
+        version = str(VERSIONS[kind]) if spec is None else f"{VERSIONS[kind]}.{spec.revision}"
         # Through JSON, so that a plan read back from its snapshot is the same plan.
         values = json.loads(json.dumps({**params, **(self._device if kind != "data" else {})}))
         stage = Stage(

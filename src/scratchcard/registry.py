@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from scratchcard.contracts import (
     NEEDS,
@@ -100,24 +101,72 @@ def load_plugins(modules: Iterable[str], folder: Path) -> None:
     """Import the modules that a study names, so that their decorators register.
 
     Args:
-        modules: Importable names.
-        folder: Where they are looked for too, after all other places.
+        modules: Names; a file of that name in ``folder`` goes before everything importable.
+        folder: Of the study.
 
     Raises:
-        UserError: One of them is not to be found.
+        UserError: One of them is not to be found, or cannot be imported.
     """
+    before = list(sys.path)
     sys.path.append(str(folder))
     importlib.invalidate_caches()
     try:
         for module in modules:
-            importlib.import_module(module)
+            _load_plugin(module, folder)
+    finally:
+        sys.path[:] = before
+
+
+def _load_plugin(module: str, folder: Path) -> None:
+    try:
+        _import(module, folder / f"{module}.py")
     except ModuleNotFoundError as error:
         raise UserError(
             f'plug-in "{module}" cannot be imported ({error}); install it, put its folder on '
             f"PYTHONPATH, or the file into {folder}"
         ) from error
-    finally:
-        sys.path.remove(str(folder))
+    except UserError:
+        raise
+    except Exception as error:  # a user's code: anything can happen
+        raise UserError(
+            f'plug-in "{module}" cannot be imported: {type(error).__name__}: {error}'
+        ) from error
+
+
+def _import(module: str, file: Path) -> None:
+    """Import ``module``, from ``file`` if that exists and is not what is loaded already."""
+    loaded = sys.modules.get(module)
+    if not file.is_file():
+        importlib.import_module(module)
+    elif loaded is None or getattr(loaded, "__file__", None) != str(file):
+        spec = importlib.util.spec_from_file_location(module, file)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[module] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(sys.modules[module])
+        except BaseException:
+            del sys.modules[module]
+            raise
+
+
+def _one_of(what: str, value: str, allowed: Iterable[str]) -> None:
+    """Refuse a word in a decorator that is none of those it may be."""
+    if value not in allowed:
+        raise UserError(
+            f'{what} "{value}"{did_you_mean(value, allowed)} (allowed: {", ".join(allowed)})'
+        )
+
+
+def _without_paths(common: dict[str, Any]) -> dict[str, Any]:
+    """Only a data set's options may be paths: their content is hashed, paths never are."""
+    for option, (kind, _) in common["parameters"].items():
+        if "Path" in str(kind):
+            raise UserError(
+                f'option "{option}" of "{common["name"]}" is a path, which only data sets may '
+                "have: read the file there, or put its content into the code"
+            )
+    return common
 
 
 def method(
@@ -131,11 +180,15 @@ def method(
     """Register a pruning method: a frozen dataclass derived from ``Method``."""
 
     def register(target: T) -> T:
+        _one_of("when =", when, ("before", "during", "after"))
         assert isinstance(target, type), f"{target} is not a class"
         assert issubclass(target, Method), f"{target} is not derived from Method"
         METHODS.add(
             MethodSpec(
-                **Spec.common(name, version, target), title=title, when=when, needs_data=needs_data
+                **_without_paths(Spec.common(name, version, target)),
+                title=title,
+                when=when,
+                needs_data=needs_data,
             )
         )
         return target
@@ -160,6 +213,9 @@ def metric(
     """Register a metric: a function whose positional parameters name what it needs."""
 
     def register(target: T) -> T:
+        _one_of("dimension =", dimension, get_args(Dimension))
+        _one_of("better =", better, ("higher", "lower"))
+        _one_of("scale =", scale, ("linear", "log"))
         parameters = inspect.signature(target).parameters.values()
         needs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         unknown = [need for need in needs if need not in NEEDS]
@@ -168,11 +224,16 @@ def metric(
                 f'metric "{name}" needs {unknown[0]!r}{did_you_mean(unknown[0], NEEDS)} '
                 f"(a metric may ask for: {', '.join(NEEDS)})"
             )
+        if headline and any(need.startswith("dense_") for need in needs):
+            raise UserError(
+                f'metric "{name}" compares with the dense twin, so the twin has no reading of it '
+                "to differ from: it cannot vote; remove headline"
+            )
         if headline and margin is None:
             raise UserError(f'metric "{name}" votes in the verdict, so it must declare a margin')
         METRICS.add(
             MetricSpec(
-                **Spec.common(name, version, target),
+                **_without_paths(Spec.common(name, version, target)),
                 title=title,
                 dimension=dimension,
                 better=better,
@@ -204,7 +265,7 @@ def model(name: str, *, version: int = 1) -> Callable[[T], T]:
     """Register an architecture: ``build(task, *, ...) -> nn.Module``; it refuses misfits."""
 
     def register(target: T) -> T:
-        MODELS.add(ModelSpec(**Spec.common(name, version, target)))
+        MODELS.add(ModelSpec(**_without_paths(Spec.common(name, version, target))))
         return target
 
     return register

@@ -122,7 +122,15 @@ def test_a_small_pool_weighs_no_more_than_it_has() -> None:
     shrunk, df = Pool(8.0 + 3.0, 5).shrink(Pool(8.0, 2))
     assert (shrunk, df) == pytest.approx(((3 * 1.0 + 8.0) / 5, 5))
     assert Pool(8.0, 2).shrink(Pool(8.0, 2)) == (4.0, 2), "alone it stands for itself"
-    assert Pool().shrink(Pool()) == (0.0, math.inf), "one network has no variance"
+    assert Pool().shrink(Pool())[1] == 0, "one network has no variance"
+
+
+def test_an_unknown_variance_is_taken_to_be_the_twins() -> None:
+    one = [PAIRS[0]]
+    known = Pool(4.0, 100)
+    half = difference(one, better="higher", scale="linear", pools=(known, Pool()))
+    full = difference(one, better="higher", scale="linear", pools=(known, known))
+    assert (half.stderr, half.df) == (full.stderr, full.df)
 
 
 def test_equal_networks_differ_by_exactly_nothing() -> None:

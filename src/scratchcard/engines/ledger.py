@@ -6,7 +6,6 @@ The rules are here, once for all engines; an engine only moves stages to where t
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from typing import Literal
 
 from scratchcard.engines import Event, Outcome
 from scratchcard.engines.order import Agenda
+from scratchcard.files import replace
 from scratchcard.graph import Stage
 from scratchcard.store import Store
 
@@ -95,7 +95,7 @@ class Ledger:
             "repeat": self._repeat(stage),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        _replace(self._failure_file(stage), json.dumps(record, indent=2))
+        replace(self._failure_file(stage), json.dumps(record, indent=2))
         self.on_event(Event("failed", stage, text=f"{error}: {message}"))
         self._block_followers(stage)
 
@@ -160,11 +160,3 @@ class Ledger:
 
     def _failure_file(self, stage: Stage) -> Path:
         return self._failures / f"{stage.digest}.json"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

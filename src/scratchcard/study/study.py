@@ -172,7 +172,7 @@ class _Reader:
             if isinstance(module, str):
                 try:
                     registry.load_plugins([module], self.folders[-1])
-                except (UserError, ImportError, SyntaxError) as error:
+                except UserError as error:
                     self.problems.add(("plugins", index), str(error))
 
     def _choices(self, training: Training | None, ladder: Ladder | None) -> dict[str, Any]:

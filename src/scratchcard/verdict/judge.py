@@ -125,9 +125,11 @@ def _ticket(results: Results, cell: Cell, regions: Mapping[Cell, Region | None])
     comparisons = compare(results, members, _alike(cell, regions))
     ballot = {label: comparisons.get(label) for label in voters(results)}
     dimensions = {dimension: _dimension(results, dimension, ballot) for dimension in VOTING}
-    measured = _outcome(ballot)
-    complete = None not in dimensions.values()
     seeds = tuple(member.network.seed for member in members if _was_read(results, member))
+    measured = _outcome(ballot)
+    if measured == "pass" and len(seeds) < len(members):
+        measured = "undecided"  # what diverged must not make a method look good
+    complete = None not in dimensions.values()
     return Ticket(
         *cell,
         sparsity=median(member.sparsity for member in members),

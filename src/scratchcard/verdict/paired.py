@@ -107,7 +107,7 @@ class Pool:
         """A group's variance drawn towards that of the others in the pool, and its df.
 
         The others weigh PRIOR degrees of freedom, or as many as they have. Without any the
-        variance is unknown and counted as none, which leaves a statement about these networks.
+        variance is unknown: nan, with 0 degrees of freedom.
 
         >>> Pool(squares=6.0, df=8).shrink(own=Pool(squares=4.0, df=2))
         (0.75, 8.0)
@@ -116,7 +116,7 @@ class Pool:
         prior = min(PRIOR, others)
         df = prior + own.df
         if df == 0:
-            return 0.0, math.inf
+            return math.nan, 0.0
         pooled = max(self.squares - own.squares, 0.0) / others if others else 0.0
         return (prior * pooled + own.squares) / df, df
 
@@ -145,13 +145,22 @@ def difference(
     columns = [[pair[side].value for pair in pairs] for side in (0, 1)]
     dense, sparse = (on_scale(column, scale) for column in columns)
     d = float((sparse - dense).mean()) * (1 if better == "higher" else -1)
-    shrunk = [
-        pool.shrink(Pool.of([column], scale)) for pool, column in zip(pools, columns, strict=True)
-    ]
+    shrunk = _filled(
+        [pool.shrink(Pool.of([one], scale)) for pool, one in zip(pools, columns, strict=True)]
+    )
     variance = sum(s2 for s2, _ in shrunk) / k + example_variance(pairs, scale)
     spread = sum((s2 / k) ** 2 / df for s2, df in shrunk)
     df = variance**2 / spread if spread > 0 and math.isfinite(variance) else math.inf
     return Difference(d, math.sqrt(variance), df)
+
+
+def _filled(shrunk: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Where one side's variance is unknown it is taken to be the other's.
+
+    If both are, every group is one network: no variance, a statement about these networks.
+    """
+    known = [(s2, df) for s2, df in shrunk if df > 0] or [(0.0, math.inf)]
+    return [(s2, df) if df > 0 else known[0] for s2, df in shrunk]
 
 
 def example_variance(pairs: Sequence[Pair], scale: Scale) -> float:
