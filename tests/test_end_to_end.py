@@ -132,7 +132,8 @@ def test_python_gives_the_same_numbers(place: Path, tmp_path: Path) -> None:
 
 def test_prune_and_measure_agree_with_the_study(place: Path) -> None:
     study = sc.Study.load(place / "tiny.toml")
-    folder, plan, _ = prepare(study, place / "runs", "auto")
+    prepared = prepare(study, place / "runs", "auto")
+    folder, plan = prepared.folder, prepared.plan
     network = next(n for n in plan.networks if n.method == "omp")
     mask = plan.stages[network.mask or ""]
     from scratchcard.stages import Work

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, validators
 
 from scratchcard.contracts import UserError
 
@@ -33,7 +33,10 @@ DataRoot = Annotated[
     Path | None, Parameter(help="Folder where relative paths of the study are looked for first.")
 ]
 Home = Annotated[Path, Parameter(name="--runs", help="Folder of results, plans and reports.")]
-Workers = Annotated[int | None, Parameter(help="Worker processes; default one a core.")]
+Workers = Annotated[
+    int | None,
+    Parameter(help="Worker processes; default one a core.", validator=validators.Number(gte=1)),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Kind of device.")]
 RUNS = Path("runs")
 DEMO = Path(__file__).parent / "demo.toml"
@@ -82,15 +85,15 @@ def plan(
     from scratchcard.runs import default_workers, prepare
 
     loaded = _load(study, data_root)
-    folder, planned, _ = prepare(loaded, runs, device)
-    done = {digest for digest in planned.stages if folder.store.has(digest)}
+    prepared = prepare(loaded, runs, device)
+    planned, done = prepared.plan, prepared.done()
     print(_counts(planned, done))
     if len(done) < len(planned.stages):
-        estimate = Estimate.of(planned, folder.store, done)
+        estimate = Estimate.of(planned, prepared.folder.store, done)
         source = "from what is done"
         if not estimate.informed:
             estimate, source = rehearse(loaded), "from a few training steps; good to a factor of 2"
-        count = workers or default_workers(device)
+        count = workers or default_workers(prepared.device)
         seconds = makespan(planned.stages.values(), estimate.seconds, count, done=done)
         print(f"The rest will take about {duration(seconds)} with {count} workers ({source}).")
     return FINE
@@ -142,7 +145,9 @@ def status(study: Path, *, runs: Home = RUNS) -> int:
         if folder.progress.exists():
             for row in json.loads(folder.progress.read_text())["running"]:
                 print(f"  {row['label']}  {row['fraction']:.0%}")
-    for record in sorted(folder.failures.glob("*.json")) if folder.failures.exists() else ():
+    for record in sorted(folder.failures.glob("*.json")):
+        if record.stem not in snapshot.plan.stages or record.stem in done:
+            continue  # of another plan, or mended since
         failure = json.loads(record.read_text())
         print(f"failed: {failure['label']}: {failure['error']}: {failure['message']}")
         print(f"  repeat it: {failure['repeat']}")
@@ -168,10 +173,10 @@ def report(
     """
     from scratchcard import runs as studies
 
-    loaded = _load(study, data_root)
-    folder, planned, key = studies.prepare(loaded, runs, device)
-    summary = studies.report(loaded, folder, planned, key, figures)
-    _show(summary)
+    prepared = studies.prepare(_load(study, data_root), runs, device)
+    with prepared.folder.lock():
+        prepared.keep()
+        _show(studies.report(prepared, figures))
     if figures is not None:
         print(f"Figures: {figures}")
     return FINE
@@ -202,6 +207,9 @@ def main() -> None:
     except BrokenPipeError:  # the reader has seen enough: `scratchcard explain | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FINE
+    except OSError as error:
+        print(f"scratchcard: {error}", file=sys.stderr)
+        code = WRONG_INPUT
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
         code = INTERRUPTED
@@ -211,6 +219,8 @@ def main() -> None:
 def _load(study: Path, data_root: Path | None) -> Study:
     from scratchcard.study import Study
 
+    if data_root is not None and not data_root.is_dir():
+        raise UserError(f"--data-root {data_root} is not a folder")
     return Study.load(study, data_root=data_root)
 
 
@@ -233,16 +243,13 @@ def _run(
     from scratchcard.estimate import Estimate
     from scratchcard.live import Display
 
-    loaded = _load(file, data_root)
-    folder, planned, _ = studies.prepare(loaded, home, device)
-    done = {digest for digest in planned.stages if folder.store.has(digest)}
-    count = workers or studies.default_workers(device)
+    prepared = studies.prepare(_load(file, data_root), home, device)
+    planned, done = prepared.plan, prepared.done()
+    count = workers or studies.default_workers(prepared.device)
     print(f"{_counts(planned, done)} Running with {count} workers.", flush=True)
-    display = Display(planned, Estimate.of(planned, folder.store, done), count, Console())
-    with display:
-        summary = studies.run(
-            loaded, home=home, workers=count, device=device, only=only, on_event=display
-        )
+    estimate = Estimate.of(planned, prepared.folder.store, done)
+    with Display(planned, estimate, count, Console()) as display:
+        summary = studies.run(prepared, workers=count, only=only, on_event=display)
     _show(summary)
     if summary.missing:
         print(

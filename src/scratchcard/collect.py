@@ -14,7 +14,7 @@ from typing import Any
 from scratchcard.contracts import Part, Reading
 from scratchcard.graph import Network, Plan
 from scratchcard.registry import METHODS, METRICS
-from scratchcard.results import Budget, Measured, Results
+from scratchcard.results import NOT_RUN, Budget, Measured, Results
 from scratchcard.store import Store
 from scratchcard.study import Study
 
@@ -120,7 +120,7 @@ def _why(digest: str, plan: Plan, done: set[str], failures: Path) -> str:
         if record.exists():
             failure = json.loads(record.read_text())
             return f"{failure['label']} failed: {failure['message']}"
-    return "not run yet"
+    return NOT_RUN
 
 
 class _Budgets:

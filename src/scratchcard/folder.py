@@ -99,7 +99,7 @@ def name_of(study: Path) -> str:
     if not study.is_file():
         return str(study)
     try:
-        name = tomllib.loads(study.read_text()).get("name")
+        name = tomllib.loads(study.read_text(errors="replace")).get("name")
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{study} is not TOML: {error}") from None
     return name if isinstance(name, str) else slug(study.stem)

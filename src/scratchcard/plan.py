@@ -45,6 +45,19 @@ def build(study: Study, fingerprints: Mapping[str, str], device: str = "cpu") ->
     return Plan(builder.stages, tuple(networks))
 
 
+def plugin_files(study: Study) -> list[Path]:
+    """The files of everything in ``study`` that is not built in."""
+    chosen = (
+        (registry.DATASETS, study.data),
+        (registry.DATASETS, study.ood),
+        (registry.MODELS, study.models),
+        (registry.METHODS, study.methods),
+        (registry.METRICS, study.metrics),
+    )
+    files = [found.get(c.kind).file for found, choices in chosen for c in choices.values()]
+    return list(dict.fromkeys(file for file in files if file is not None))
+
+
 def identity(spec: Spec, params: Mapping[str, Any]) -> dict[str, Any]:
     """What a digest holds of a registered thing; paths are left out, their content counts."""
     changed = spec.changed({k: v for k, v in params.items() if not isinstance(v, Path)})

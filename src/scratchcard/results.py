@@ -20,6 +20,10 @@ from scratchcard.graph import Network
 Row = dict[str, object]
 
 
+NOT_RUN = "not run yet"
+"""Why a reading is missing when nothing failed."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a network cost: training images seen, training FLOPs (multiply and add), seconds."""

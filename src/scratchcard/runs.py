@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -18,12 +19,15 @@ from scratchcard.contracts import UserError
 from scratchcard.files import replace
 from scratchcard.folder import Folder, name_of
 from scratchcard.graph import Plan, Stage
-from scratchcard.snapshot import Snapshot, folders_of, key_of
-from scratchcard.store import Store
+from scratchcard.snapshot import Snapshot, folders_of, key_of, read_json, with_folders
+from scratchcard.store import Damaged, Store
 
 if TYPE_CHECKING:
     from scratchcard.engines import Event
     from scratchcard.study import Study
+
+DAMAGES = 5
+"""How many damaged results a run replaces before it suspects the disk."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Summary:
         sentence: The verdict.
         report: The page.
         table: Every number, as CSV.
-        missing: Stages without a result: they failed, wait for one that did, or were not run.
+        missing: Stages without a result: they failed, wait for one that did, or were not run. Of a
+            run of ``only`` one stage, those that this run was about.
         cached: Whether nothing had to be done.
     """
 
@@ -55,48 +60,83 @@ def finished(
     if not file.is_file():
         return None
     folder = Folder(home, name_of(file))
-    key = key_of(file.read_text(), folders_of(data_root, file.parent), device)
-    return _kept(folder, key)
+    text = file.read_text(errors="replace")
+    return _kept(folder, key_of(text, folders_of(data_root, file.parent), device))
 
 
 def _kept(folder: Folder, key: str) -> Summary | None:
     snapshot = Snapshot.load(folder.snapshot, key)
-    if snapshot is None or not folder.summary.exists() or not folder.report.exists():
+    values = read_json(folder.summary)
+    if snapshot is None or values.get("key") != key or not values["complete"]:
         return None
-    values = json.loads(folder.summary.read_text())
     store = folder.store
-    if values["key"] != key or not all(store.has(digest) for digest in snapshot.plan.stages):
+    if not folder.report.exists() or not all(store.has(digest) for digest in snapshot.plan.stages):
         return None
     return Summary(values["sentence"], folder.report, folder.table, missing=0, cached=True)
 
 
-def prepare(study: Study, home: Path | str, device: str = "auto") -> tuple[Folder, Plan, str]:
-    """Plan ``study`` and keep the plan in its folder; gives the folder, the plan and its key."""
+@dataclass(frozen=True)
+class Prepared:
+    """A study and its plan.
+
+    Attributes:
+        study: What to do.
+        folder: Where its report goes.
+        plan: Its graph.
+        device: The kind of device the plan is for.
+        key: What the plan rests on, but for files.
+        files: Files (and folders of files) that the plan rests on.
+    """
+
+    study: Study
+    folder: Folder
+    plan: Plan
+    device: str
+    key: str
+    files: tuple[Path, ...]
+
+    def done(self) -> set[str]:
+        """Digests that have a result."""
+        return {digest for digest in self.plan.stages if self.folder.store.has(digest)}
+
+    def keep(self) -> None:
+        """Make this the plan of the study's folder, which must be locked."""
+        Snapshot(self.plan, self.device).save(self.folder.snapshot, self.key, self.files)
+        replace(self.folder.path / "study.toml", self.study.text)
+        for record in self.folder.failures.glob("*.json"):
+            if record.stem not in self.plan.stages:
+                record.unlink()
+
+
+def prepare(study: Study, home: Path | str, device: str = "auto") -> Prepared:
+    """Plan ``study``; nothing is written.
+
+    Raises:
+        UserError: An unknown device, or the folder belongs to another study of the same name.
+    """
     from scratchcard import plan
     from scratchcard.data.files import fingerprint
     from scratchcard.registry import DATASETS
 
     folder = Folder(Path(home), study.name)
     key = key_of(study.text, study.folders, device)
-    kept = Snapshot.load(folder.snapshot, key)
-    if kept is not None:
-        return folder, kept.plan, key
-    files = {
+    before = Snapshot.load(folder.snapshot)
+    # A study stays on the kind of device it began on.
+    kind = before.device if device == "auto" and before is not None else _device(device)
+    sources = {
         f"{table}.{label}": DATASETS.get(choice.kind).target(**choice.params).files()
         for table, choices in (("data", study.data), ("ood", study.ood))
         for label, choice in choices.items()
     }
-    kind = _device(device)
-    planned = plan.build(study, {name: fingerprint(f) for name, f in files.items()}, kind)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    everything = [file for group in files.values() for file in group.values()]
-    Snapshot(planned, kind).save(folder.snapshot, key, everything)
-    replace(folder.path / "study.toml", study.text)
-    return folder, planned, key
+    prints = {name: fingerprint(files) for name, files in sources.items()}
+    watched = [path for files in sources.values() for path in with_folders(files)]
+    watched += plan.plugin_files(study)
+    planned = plan.build(study, prints, kind)
+    return Prepared(study, folder, planned, kind, key, tuple(dict.fromkeys(watched)))
 
 
 def run(
-    study: Study,
+    study: Study | Prepared,
     *,
     home: Path | str = "runs",
     engine: str = "local",
@@ -108,7 +148,8 @@ def run(
     """Run what is missing of ``study``, then judge and report it.
 
     Args:
-        study: From ``Study.load`` or ``Study.parse``.
+        study: From ``Study.load`` or ``Study.parse``; or prepared, and then ``home`` and ``device``
+            are known.
         home: Folder of the store and of the studies' folders.
         engine: ``"local"``: worker processes on this machine.
         workers: How many; default one a core, or one on a GPU.
@@ -121,29 +162,46 @@ def run(
     """
     if engine != "local":
         raise UserError(f'unknown engine "{engine}" (known: local)')
+    if workers is not None and workers < 1:
+        raise UserError(f"workers = {workers} must be 1 or more")
+    prepared = study if isinstance(study, Prepared) else prepare(study, home, device)
+    folder, plan = prepared.folder, prepared.plan
+    if only is None and (kept := _kept(folder, prepared.key)) is not None:
+        return kept
+    with folder.lock():
+        prepared.keep()
+        stages = _selected(plan, folder.store, only)
+        workers = workers or default_workers(prepared.device)
+        for _ in range(DAMAGES):
+            missing = _compute(prepared, stages, workers, on_event)
+            try:
+                return dataclasses.replace(report(prepared), missing=missing)
+            except Damaged as damage:
+                folder.store.discard(damage.digest)
+        raise UserError(f"results in {folder.store.root} are damaged again and again; is the disk?")
+
+
+def _compute(
+    prepared: Prepared, stages: list[Stage], workers: int, on_event: Callable[[Event], None]
+) -> int:
+    """Bring ``stages`` into the store; how many could not be."""
     from scratchcard.engines import local
     from scratchcard.stages import execute
 
-    folder, plan, key = prepare(study, home, device)
-    if only is None and (kept := _kept(folder, key)) is not None:
-        return kept
-    with folder.lock():
-        store = folder.store
-        local.run(
-            _selected(plan, store, only),
-            store,
-            execute,
-            workers=workers or default_workers(device),
-            failures=folder.failures,
-            repeat=lambda stage: f"{command(study, folder, device)} --only {stage.digest[:12]}",
-            on_event=Watch(folder, plan, on_event),
-        )
-        return report(study, folder, plan, key)
+    again = command(prepared)
+    outcome = local.run(
+        stages,
+        prepared.folder.store,
+        execute,
+        workers=workers,
+        failures=prepared.folder.failures,
+        repeat=lambda stage: f"{again} --only {stage.digest[:12]}",
+        on_event=Watch(prepared.folder, prepared.plan, on_event),
+    )
+    return len(outcome.failed) + len(outcome.blocked)
 
 
-def report(
-    study: Study, folder: Folder, plan: Plan, key: str, figures: Path | None = None
-) -> Summary:
+def report(prepared: Prepared, figures: Path | None = None) -> Summary:
     """Judge what has been measured so far; write tables, page and, if wanted, figures."""
     from scratchcard.collect import collect
     from scratchcard.report import figures as papers
@@ -151,29 +209,30 @@ def report(
     from scratchcard.results import cost_table, long_table, write_csv
     from scratchcard.verdict import judge
 
-    results = collect(study, plan, folder.store, folder.failures)
+    folder, plan = prepared.folder, prepared.plan
+    missing = len(plan.stages) - len(prepared.done())
+    results = collect(prepared.study, plan, folder.store, folder.failures)
     verdict = judge(results)
     sentence = words.headline(results, verdict)
     write_csv(long_table(results), folder.table)
     write_csv(cost_table(results), folder.path / "costs.csv")
-    evidence = {"command": command(study, folder)} | _versions(plan, folder.store)
+    evidence = {"command": command(prepared)} | _versions(plan, folder.store)
     replace(folder.report, page.render(results, verdict, evidence=evidence))
     if figures is not None:
         papers.write(results, verdict, figures)
-    replace(folder.summary, json.dumps({"key": key, "sentence": sentence}))
-    missing = sum(not folder.store.has(digest) for digest in plan.stages)
+    values = {"key": prepared.key, "sentence": sentence, "complete": missing == 0}
+    replace(folder.summary, json.dumps(values))
     return Summary(sentence, folder.report, folder.table, missing)
 
 
-def command(study: Study, folder: Folder, device: str = "auto") -> str:
+def command(prepared: Prepared) -> str:
     """The command that runs a study, from the working folder."""
+    study, home = prepared.study, prepared.folder.home
     words = ["scratchcard", "run", study.source]
     if len(study.folders) > 1:
         words += ["--data-root", os.path.relpath(study.folders[0])]
-    if folder.home != Path("runs"):
-        words += ["--runs", str(folder.home)]
-    if device != "auto":
-        words += ["--device", device]
+    if home != Path("runs"):
+        words += ["--runs", str(home)]
     return shlex.join(words)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,8 @@ class Snapshot:
             path: The file.
             key: What ``key_of`` gives now; None to take the snapshot as it is.
         """
-        if not path.exists():
-            return None
-        values = json.loads(path.read_text())
-        if values["format"] != FORMAT:
+        values = read_json(path)
+        if values.get("format") != FORMAT:
             return None
         if key is not None and (values["key"] != key or _stat(values["files"]) != values["files"]):
             return None
@@ -54,6 +52,22 @@ class Snapshot:
             "plan": self.plan.to_json(),
         }
         replace(path, json.dumps(values))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty if there is none, or it is not whole."""
+    try:
+        values = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def with_folders(files: Mapping[str, Path]) -> list[Path]:
+    """Files by name within a data set, and the folders below its root: a new file changes those."""
+    depth = {name: len(Path(name).parts) - 1 for name in files}
+    folders = {file.parents[i] for name, file in files.items() for i in range(depth[name])}
+    return [*files.values(), *sorted(folders)]
 
 
 def folders_of(data_root: Path | None, base: Path) -> tuple[Path, ...]:

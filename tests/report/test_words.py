@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from scratchcard.report import words
 from scratchcard.report.numbers import MINUS
-from scratchcard.results import Results
+from scratchcard.results import NOT_RUN, Results
 from scratchcard.verdict import Comparison, judge
 from tests.factory import make_results, no_effect
 from tests.kinds import KINDS
@@ -72,6 +73,34 @@ def test_accuracy_alone_would_have_said() -> None:
         "By accuracy alone, within one point of dense, Lottery tickets (LTH) would hold to 79 % "
         "and Random pruning and One-shot magnitude (OMP) to 59 % sparsity."
     ) in said
+
+
+def test_nothing_to_judge_says_why() -> None:
+    results = make_results(methods=("lth",), targets=(0.36,), seeds=2)
+    failed = [
+        replace(m, readings={}, missing=dict.fromkeys(results.metrics, "train failed: loss is nan"))
+        for m in results.networks
+    ]
+    said = headline(replace(results, networks=tuple(failed)))
+    assert said == "Nothing could be judged: train failed: loss is nan."
+    waiting = [replace(m, missing=dict.fromkeys(m.missing, NOT_RUN)) for m in failed]
+    said = headline(replace(results, networks=tuple(waiting)))
+    assert said == "Nothing has been measured yet, so there is nothing to judge."
+    some = (*results.networks[:-1], waiting[-1])
+    assert "1 network has not been measured in full yet" in headline(
+        replace(results, networks=some)
+    )
+
+
+def test_a_ticket_with_failed_seeds_is_at_best_undecided() -> None:
+    failed = {("lth", 0.36, k): "diverged" for k in range(2)}
+    results = make_results(
+        methods=("lth",), targets=(0.36,), effects=no_effect, examples=50_000, failed=failed
+    )
+    (ticket,) = judge(results).tickets
+    assert all(c.safe for c in ticket.comparisons.values() if c.margin)
+    assert ticket.measured == "undecided"
+    assert "undecided, for some of its seeds failed" in tickets(results)[0]
 
 
 def test_a_pass_after_a_failure_is_not_the_reach_of_a_method() -> None:

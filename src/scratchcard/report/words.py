@@ -20,7 +20,7 @@ from scratchcard.report.numbers import (
     signed,
     value,
 )
-from scratchcard.results import Results
+from scratchcard.results import NOT_RUN, Results
 from scratchcard.verdict import Call, Comparison, Ticket, Verdict, voters
 
 __all__ = [
@@ -67,6 +67,8 @@ def sentences(results: Results, verdict: Verdict) -> list[str]:
         return ["Only dense networks were measured, so there is nothing to compare."]
     if not voters(results):
         return ["No headline metric was measured, so there is no verdict."]
+    if not any(ticket.seeds for ticket in verdict.tickets):
+        return [_nothing(results)]
     said = []
     if max(len(ticket.seeds) for ticket in verdict.tickets) == 1:
         said.append("One seed, so this speaks of these networks, not of the methods.")
@@ -81,6 +83,15 @@ def sentences(results: Results, verdict: Verdict) -> list[str]:
         rest = count(len(results.settings) - SETTINGS, "more setting")
         said.append(f"For {rest} see below.")
     return [*said, *_caveats(results, verdict)]
+
+
+def _nothing(results: Results) -> str:
+    """No ticket and twin were both read: the first reason."""
+    reasons = [why for m in results.networks for why in m.missing.values()]
+    failures = [why for why in reasons if why != NOT_RUN]
+    if failures:
+        return f"Nothing could be judged: {failures[0]}."
+    return "Nothing has been measured yet, so there is nothing to judge."
 
 
 def ticket_sentence(ticket: Ticket, results: Results) -> str:
@@ -239,8 +250,13 @@ def _caveats(results: Results, verdict: Verdict) -> list[str]:
     if verdict.unmeasured:
         names = [DIMENSIONS[d] for d in verdict.unmeasured]
         said.append(f"{_were_not_measured(names)}, so no ticket can win everything yet.")
-    failed = sum(bool(m.missing) and not m.readings for m in results.networks)
-    partly = sum(len(m.missing) for m in results.networks if m.readings)
+    unread = [m for m in results.networks if m.missing]
+    waiting = [m for m in unread if set(m.missing.values()) == {NOT_RUN}]
+    failed = sum(not m.readings for m in unread if m not in waiting)
+    partly = sum(len(m.missing) for m in unread if m.readings and m not in waiting)
+    if waiting:
+        verb = "has" if len(waiting) == 1 else "have"
+        said.append(f"{count(len(waiting), 'network')} {verb} not been measured in full yet.")
     lost = [count(failed, "network")] if failed else []
     lost += [count(partly, "reading")] if partly else []
     if lost:
@@ -283,7 +299,7 @@ def _doubt(results: Results, ticket: Ticket) -> str:
         said.append(f"a loss is not ruled out on {_titles(results, doubtful)}")
     if unread:
         said.append(f"there is no reading of {_titles(results, unread)}")
-    return listing(said)
+    return listing(said or ["some of its seeds failed"])
 
 
 def _titles(results: Results, labels: Sequence[str]) -> str:
