@@ -208,7 +208,16 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
 
     steps: list[int] = []
     monkeypatch.setattr(Trainee, "save", lambda trainee, path: steps.append(trainee.step))
+    load = Trainee.load
+
+    def late(trainee: Trainee, path: Path) -> bool:
+        loaded = load(trainee, path)
+        trainee.earlier += 100.0
+        return loaded
+
+    monkeypatch.setattr(Trainee, "load", late)
     execute(ticket, other, ignore)
+    assert other.provenance(ticket.digest)["seconds"] > 100, "what was spent before counts"
     assert steps == list(range(18, TOTAL + 1)), "it went on where it was"
     for name, value in weights(store, ticket.digest).items():
         assert np.array_equal(value, weights(other, ticket.digest)[name])

@@ -94,10 +94,12 @@ def execute(stage: Stage, store: Store, tick: Tick) -> None:
     started = time.perf_counter()
     run = {"data": _data, "train": _train, "mask": _mask, "logits": _logits, "measure": _measure}
     result, arrays = run[stage.kind](Work(stage, store, tick))
+    # What killed runs had done counts, or an interrupted training would look cheap.
+    seconds = time.perf_counter() - started + result.pop("earlier_seconds", 0.0)
     store.commit(
         stage.digest,
         result=result,
-        provenance=provenance(time.perf_counter() - started, label=stage.label),
+        provenance=provenance(seconds, label=stage.label),
         arrays=arrays,
     )
 
@@ -169,6 +171,7 @@ def _train(work: Work) -> tuple[dict[str, Any], Arrays]:
         "spec": spec,
         "trajectory": _trajectory(work.stage),
         "progress": trainee.progress(),
+        "earlier_seconds": trainee.earlier,
         "images": seen,
         "flops": 3 * seen * _forward_flops(model, images),
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -95,12 +95,15 @@ class Trainee:
         optimizer: Over the model's parameters.
         step: SGD steps done, counted from the start of the recipe.
         history: Mean loss and accuracy on the training batches, an entry an epoch.
+        earlier: Seconds that killed runs had spent up to the checkpoint they left.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    earlier: float = 0.0
+    _born: float = field(default_factory=time.monotonic)
     _sums: torch.Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
 
     @torch.no_grad()
@@ -156,8 +159,10 @@ class Trainee:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all, with a hash of itself."""
-        progress = torch.tensor(list(json.dumps(self.progress()).encode()), dtype=torch.uint8)
-        data = safetensors.torch.save(self.arrays() | {"progress": progress})
+        seconds = self.earlier + time.monotonic() - self._born
+        progress = json.dumps(self.progress() | {"seconds": seconds}).encode()
+        packed = torch.tensor(list(progress), dtype=torch.uint8)
+        data = safetensors.torch.save(self.arrays() | {"progress": packed})
         replace(path, hashlib.sha256(data).digest() + data)
 
     def load(self, path: Path) -> bool:
@@ -168,6 +173,7 @@ class Trainee:
         arrays = safetensors.torch.load(data)
         progress = json.loads(arrays.pop("progress").numpy().tobytes())
         self.restore(arrays, progress)
+        self.earlier = progress["seconds"]
         return True
 
 

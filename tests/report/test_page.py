@@ -215,6 +215,18 @@ def panel_of(results: Results, metric: str) -> curves.Panel:
     return next(panel for panel in found if panel.metric == metric)
 
 
+def test_bands_do_not_stretch_the_axis() -> None:
+    """Two seeds: their band is sixfold wider than they are apart."""
+    panel = panel_of(factory.make_results(seeds=2, targets=(0.36,), methods=("lth",)), "accuracy")
+    assert panel.band is not None
+    values = [dot.value for dot in (*panel.dense, *panel.curves[0].dots)]
+    low, high = panel.domain
+    assert low <= min(values) < max(values) <= high
+    assert high - low < 2 * (max(values) - min(values))
+    assert high <= 100
+    assert [panel.cut(v) for v in (-1e9, values[0], 1e9)] == [low, values[0], high]
+
+
 def test_curves_are_means_of_the_seeds_in_percent(study: tuple[Results, Verdict]) -> None:
     panel = panel_of(study[0], "accuracy")
     curve = next(c for c in panel.curves if c.method == "lth")

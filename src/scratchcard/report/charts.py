@@ -95,7 +95,7 @@ def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
     curves = [(keys[curve.method], results.methods[curve.method], curve) for curve in panel.curves]
     band = panel.band
     return {
-        "dense": [] if band is None else [_band(band)],
+        "dense": [] if band is None else [_band(panel, band)],
         "twins": [_seed(panel, dot, "Dense twin") for dot in panel.dense],
         "curves": [row for key, _, curve in curves for row in _segments(curve, key)],
         "points": [
@@ -111,8 +111,8 @@ def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _band(band: Band) -> dict[str, float]:
-    lo, hi = (band.mean if end is None else end for end in (band.lo, band.hi))
+def _band(panel: Panel, band: Band) -> dict[str, float]:
+    lo, hi = (band.mean if end is None else panel.cut(end) for end in (band.lo, band.hi))
     return {"y": _trim(band.mean), "lo": _trim(lo), "hi": _trim(hi)}
 
 
@@ -133,8 +133,8 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
     return {
         "x": _trim(point.x),
         "y": _trim(point.mean),
-        "lo": _trim(point.mean if point.lo is None else point.lo),
-        "hi": _trim(point.mean if point.hi is None else point.hi),
+        "lo": _trim(point.mean if point.lo is None else panel.cut(point.lo)),
+        "hi": _trim(point.mean if point.hi is None else panel.cut(point.hi)),
         "who": title,
         "at": words.percent(point.sparsity),
         "value": words.value(panel.spec, point.mean / panel.scale) + _unit(panel),

@@ -89,6 +89,31 @@ class Panel:
         return self.spec.scale == "log" and min(values) > 0 and max(values) > 10 * min(values)
 
     @property
+    def domain(self) -> tuple[float, float]:
+        """What is shown: every mean and seed, and a third as much again for the bands.
+
+        Bands are cut there, and where the metric ends: with two seeds they would fill the panel.
+        """
+        values = [dot.value for curve in self.curves for dot in curve.dots]
+        values += [point.mean for curve in self.curves for point in curve.points]
+        values += [dot.value for dot in self.dense]
+        low, high = min(values), max(values)
+        if self.log:
+            reach = (high / low) ** (1 / 3)
+            return low / reach, high * reach
+        reach = (high - low or abs(high) or 1.0) / 3
+        bottom, top = low - reach, high + reach
+        if self.spec.unit == "fraction":
+            bottom = max(bottom, 0.0) if low >= 0 else bottom
+            top = min(top, self.scale) if high <= self.scale else top
+        return bottom, top
+
+    def cut(self, value: float) -> float:
+        """``value``, or the end of the domain that it lies beyond."""
+        low, high = self.domain
+        return min(max(value, low), high)
+
+    @property
     def title(self) -> str:
         """The metric and which way is better: ``Accuracy ↑``."""
         return f"{self.spec.title} {'↑' if self.spec.better == 'higher' else '↓'}"

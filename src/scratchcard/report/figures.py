@@ -117,6 +117,7 @@ def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> 
     every = -(-len(names) // 7)
     axes.set_xticks(list(ticks)[::-every], names[::-every])
     axes.set_xlim(-0.35, len(rungs) + 0.35)
+    axes.set_ylim(*panel.domain)
 
 
 def _curve(axes: Axes, curve: Curve, look: theme.Look) -> None:
