@@ -9,7 +9,7 @@ import pytest
 
 from scratchcard.report import words
 from scratchcard.report.numbers import MINUS
-from scratchcard.results import NOT_RUN, Results
+from scratchcard.results import NOT_RUN, Measured, Results
 from scratchcard.verdict import Comparison, judge
 from tests.factory import make_results, no_effect
 from tests.kinds import KINDS
@@ -73,6 +73,18 @@ def test_accuracy_alone_would_have_said() -> None:
         "By accuracy alone, within one point of dense, Lottery tickets (LTH) would hold to 79 % "
         "and Random pruning and One-shot magnitude (OMP) to 59 % sparsity."
     ) in said
+
+
+def test_dense_networks_at_chance_win_and_lose_nothing() -> None:
+    results = make_results(methods=("lth",), targets=(0.36,))
+    accuracy = next(label for label, spec in results.metrics.items() if spec.name == "accuracy")
+
+    def lowered(m: Measured) -> Measured:
+        low = replace(m.readings[accuracy], value=0.1)
+        return replace(m, readings={**m.readings, accuracy: low})
+
+    said = headline(replace(results, networks=tuple(lowered(m) for m in results.networks)))
+    assert said.startswith("The dense networks are at chance, so nothing can be won or lost")
 
 
 def test_nothing_to_judge_says_why() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
+from statistics import fmean
 
 from scratchcard.contracts import VOTING, Dimension
 from scratchcard.report.numbers import (
@@ -21,7 +22,15 @@ from scratchcard.report.numbers import (
     value,
 )
 from scratchcard.results import NOT_RUN, Results
-from scratchcard.verdict import Call, Comparison, Ticket, Verdict, voters
+from scratchcard.verdict import (
+    Call,
+    Comparison,
+    Ticket,
+    Verdict,
+    accuracy_label,
+    chance_level,
+    voters,
+)
 
 __all__ = [
     "amount",
@@ -138,6 +147,8 @@ def _fate(ticket: Ticket) -> str:
 
 def _setting(results: Results, tickets: Sequence[Ticket]) -> list[str]:
     """One data set and model: the winner's sentence, then the loser's."""
+    if _dense_at_chance(results, tickets[0]):
+        return ["The dense networks are at chance, so nothing can be won or lost: train longer."]
     ladders = {
         method: sorted((t for t in tickets if t.method == method), key=lambda t: t.sparsity)
         for method in results.methods
@@ -152,6 +163,18 @@ def _setting(results: Results, tickets: Sequence[Ticket]) -> list[str]:
     winners = {ticket.method for ticket in best}
     losers = [ladder for method, ladder in ladders.items() if method not in winners]
     return said + _loser(results, losers)
+
+
+def _dense_at_chance(results: Results, ticket: Ticket) -> bool:
+    label = accuracy_label(results) or ""
+    read = [
+        m.readings[label]
+        for cell, members in results.groups.items()
+        if cell[:3] == (ticket.data, ticket.model, "dense")
+        for m in members
+        if label in m.readings
+    ]
+    return bool(read) and fmean(r.value for r in read) <= chance_level(read[0])
 
 
 def _by_accuracy(results: Results, ladders: Mapping[str, Sequence[Ticket]]) -> list[str]:

@@ -1,7 +1,15 @@
 """From readings to pass or fail: differences with intervals, calls against margins, verdicts."""
 
-from scratchcard.verdict.compare import Call, Comparison, voters
-from scratchcard.verdict.judge import Band, Outcome, Region, Ticket, Verdict, judge
+from scratchcard.verdict.compare import Call, Comparison, accuracy_label, voters
+from scratchcard.verdict.judge import (
+    Band,
+    Outcome,
+    Region,
+    Ticket,
+    Verdict,
+    chance_level,
+    judge,
+)
 from scratchcard.verdict.sensitivity import Break, breaks
 
 __all__ = [
@@ -13,7 +21,9 @@ __all__ = [
     "Region",
     "Ticket",
     "Verdict",
+    "accuracy_label",
     "breaks",
+    "chance_level",
     "judge",
     "voters",
 ]

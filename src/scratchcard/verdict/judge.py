@@ -228,12 +228,12 @@ def _region(results: Results, members: Sequence[Measured]) -> Region | None:
     if not read:
         return None
     dense, sparse = (fmean(pair[side].value for pair in read) for side in (0, 1))
-    if sparse <= _chance(read[0][1]):
+    if sparse <= chance_level(read[0][1]):
         return "III"
     return "I" if sparse >= dense - PAPER_TOLERANCE - ROUNDING else "II"
 
 
-def _chance(accuracy: Reading) -> float:
+def chance_level(accuracy: Reading) -> float:
     """Two standard errors above what always naming the commonest class would score.
 
     The classes are the reading's parts; without them nothing is called chance.
