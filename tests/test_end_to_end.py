@@ -182,7 +182,12 @@ def test_a_run_goes_on_where_it_was(place: Path, tmp_path: Path, how: signal.Sig
     (tmp_path / "tiny.toml").write_text(STUDY)
     command = [sys.executable, "-m", "scratchcard.cli", "run", "tiny.toml"]
     running = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # A background job of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     store = tmp_path / "runs" / "store"
     deadline = time.monotonic() + 60
