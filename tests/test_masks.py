@@ -1,6 +1,7 @@
 """Masks against brute force."""
 
 import copy
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from scratchcard.contracts import UserError
@@ -34,28 +35,6 @@ def random_masks(model: nn.Module, density: float = 0.4, seed: int = 0) -> Masks
     stream = torch.Generator().manual_seed(seed)
     shapes = {name: weight.shape for name, weight in prunable(model).items()}
     return Masks({n: torch.rand(s, generator=stream) < density for n, s in shapes.items()})
-
-
-class TestPrunable:
-    def test_names_are_those_of_the_state_dict_in_order(self) -> None:
-        model = network()
-        assert list(prunable(model)) == ["0.weight", "4.weight", "6.weight"]
-        assert all(prunable(model)[n] is dict(model.named_parameters())[n] for n in prunable(model))
-        assert list(prunable(model, ["conv"])) == ["0.weight"]
-        assert list(prunable(nn.Linear(2, 2))) == ["weight"]
-
-    def test_a_shared_weight_counts_once(self) -> None:
-        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
-        model[2].weight = model[0].weight
-        masks = Masks.ones(model)
-        assert (list(masks), masks.total) == (["0.weight"], 9)
-        masks.apply_(model)
-
-    def test_what_cannot_be_pruned_is_refused(self) -> None:
-        with pytest.raises(UserError, match=r'cannot prune "bias" \(known: conv, linear\)'):
-            prunable(network(), ["conv", "bias"])
-        with pytest.raises(UserError, match="no conv weights"):
-            prunable(nn.Linear(2, 2), ["conv"])
 
 
 class TestCounts:
@@ -112,6 +91,23 @@ class TestComparison:
         with pytest.raises(UserError, match="different networks"):
             random_masks(network()).overlap(other)
 
+    def test_shuffling_moves_the_mask_within_each_layer(self) -> None:
+        masks = random_masks(network(), 0.3)
+        shuffled = masks.shuffled(torch.Generator().manual_seed(0))
+        assert shuffled.layers() == masks.layers()
+        assert shuffled.shapes() == masks.shapes()
+        for name in masks:  # each of them: a shuffle that forgets to write is a no-op
+            assert not torch.equal(shuffled[name], masks[name]), name
+        assert shuffled == masks.shuffled(torch.Generator().manual_seed(0))
+        assert shuffled != masks.shuffled(torch.Generator().manual_seed(1))
+
+    def test_shuffling_favours_no_place(self) -> None:
+        masks, stream = Masks({"w": torch.arange(6) < 2}), torch.Generator().manual_seed(0)
+        counts = sum(masks.shuffled(stream)["w"].double() for _ in range(3000))
+        # Each place is kept with probability 1/3: 1000 times, with a deviation of 26.
+        assert isinstance(counts, torch.Tensor)
+        assert (counts - 1000).abs().max() < 4 * 26
+
     def test_equality_is_by_content(self) -> None:
         one = random_masks(network())
         assert one == Masks({n: m.clone() for n, m in one.items()})
@@ -152,6 +148,32 @@ class TestStorage:
                 UserError, match=f"{name} holds no masks; name a file that Masks.save"
             ):
                 Masks.load(tmp_path / name)
+
+    def test_a_saved_ticket_loads_into_the_stock_class(self, tmp_path: Path) -> None:
+        model = network()
+        masks = random_masks(model)
+        masks.apply_(model)
+        save_file(model.state_dict(), tmp_path / "weights.safetensors")
+        masks.save(tmp_path / "masks.safetensors")
+
+        fresh, loaded = network(seed=1), Masks.load(tmp_path / "masks.safetensors")
+        assert list(model.state_dict()) == list(fresh.state_dict())
+        fresh.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
+        loaded.check(fresh)
+        assert loaded.sparsity == masks.sparsity
+        images = torch.rand(2, 1, 6, 6, dtype=torch.float64)
+        assert torch.equal(fresh.eval()(images), model.eval()(images))
+
+    def test_a_file_of_other_shapes_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "masks.safetensors"
+        Masks({"w": torch.ones(3, 3, dtype=torch.bool)}).save(path)
+        with pytest.raises(UserError, match=r"w of shape \(3, 3\) is not in it"):
+            Masks.load(path).apply_(network())
+        bits = {"w": torch.zeros(2, dtype=torch.uint8)}
+        for shape in ([4, 5], [2, 2]):  # of 20 bits, the last four would be made up
+            save_file(bits, path, metadata={"shapes": json.dumps({"w": shape})})
+            with pytest.raises(UserError, match=r"damaged: 2 bytes are no mask of w of shape"):
+                Masks.load(path)
 
 
 class TestApplication:
@@ -199,3 +221,43 @@ class TestApplication:
             masks.attach(other, optimizer)
         with pytest.raises(UserError, match=r"0\.weight of shape \(3, 1, 3, 3\) is not in it"):
             masks.check(nn.Linear(2, 2))
+
+    def test_inside_a_wrapper_the_network_is_named(self) -> None:
+        model = network()
+        masks = random_masks(model)
+        averaged = torch.optim.swa_utils.AveragedModel(model)
+        with pytest.raises(UserError, match=r"pass the network inside the wrapper, model\.module"):
+            masks.apply_(averaged)
+        masks.apply_(averaged.module)
+
+    def test_averages_and_midpoints_are_masked_again(self) -> None:
+        """They have the union of the supports; a mask says which of it is meant."""
+        one, two = network(seed=0), network(seed=1)
+        masks, other = random_masks(one, 0.3, seed=0), random_masks(two, 0.3, seed=1)
+        masks.apply_(one)
+        other.apply_(two)
+        average = torch.optim.swa_utils.AveragedModel(one)
+        average.update_parameters(one)
+        average.update_parameters(two)
+        alive = sum(int((p != 0).sum()) for p in prunable(average.module).values())
+        union = sum(int((masks[n] | other[n]).sum()) for n in masks)
+        assert alive == union > masks.kept
+        masks.apply_(average.module)
+        assert sum(int((p != 0).sum()) for p in prunable(average.module).values()) == masks.kept
+
+    def test_the_model_holds_no_copy_of_the_masks(self) -> None:
+        model = network()
+        size = sum(t.nbytes for t in model.state_dict().values())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        random_masks(model).attach(model, optimizer)
+        assert sum(t.nbytes for t in model.state_dict().values()) == size
+        assert list(dict(model.named_buffers())) == list(dict(network().named_buffers()))
+        assert "mask" not in str(optimizer.state_dict())
+
+
+def test_alive_are_the_prunable_weights_that_are_not_zero() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[0.0, 1.0, -2.0], [-0.0, 0.0, 3.0]]))
+    kept = torch.tensor([[False, True, True], [False, False, True]])
+    assert Masks.alive(model) == Masks({"0.weight": kept})

@@ -186,7 +186,8 @@ class TestRewinding:
             assert torch.equal(value, weights[f"model.{name}"])
 
         second = Recorder(ticket, look=lambda: masks.check(ticket.model))
-        train(ticket, noise(), recipe, seed=0, until=END, masks=masks)
+        ticket.masks = masks
+        train(ticket, noise(), recipe, seed=0, until=END)
         assert second.rates == recorder.rates[rewind:]
         assert len(second.batches) == END - rewind
         for one, other in zip(second.batches, recorder.batches[rewind:], strict=True):
@@ -223,6 +224,7 @@ class TestRewinding:
         recorder.look = look
         with pytest.raises(Killed):
             run.go(trainee, END)
+        trainee.masks = None
         train(trainee, noise(), run.recipe, seed=0, until=6)
         with pytest.raises(AssertionError, match="are not zero"):
             some_masks().check(trainee.model)

@@ -81,7 +81,8 @@ class TestDescent:
         mask[1, 5] = True
         trainee = trainee_of(model, recipe)
         before = model.get_parameter("1.weight")[1, 5].item()
-        train(trainee, noise(), recipe, seed=0, until=1, masks=Masks({"1.weight": mask}))
+        trainee.masks = Masks({"1.weight": mask})
+        train(trainee, noise(), recipe, seed=0, until=1)
         moved = abs(model.get_parameter("1.weight")[1, 5].item() - before)
         assert moved == pytest.approx(0.5 * 0.01, rel=1e-3)
 

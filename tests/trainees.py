@@ -114,10 +114,12 @@ class Run:
         return cls(Training(**{"epochs": 3, "batch_size": 8, **options}), masks, dropout)
 
     def fresh(self, model_seed: int = 0) -> Trainee:
-        return trainee_of(network(model_seed, self.dropout), self.recipe)
+        trainee = trainee_of(network(model_seed, self.dropout), self.recipe)
+        trainee.masks = self.masks
+        return trainee
 
     def go(self, trainee: Trainee, until: int, *, seed: int = 0, **options: Any) -> None:
-        train(trainee, noise(), self.recipe, seed=seed, until=until, masks=self.masks, **options)
+        train(trainee, noise(), self.recipe, seed=seed, until=until, **options)
 
 
 class Killed(RuntimeError):

@@ -33,10 +33,10 @@ def trained(device: str, images: Images, steps: int) -> tuple[Trainee, float]:
     network = models.build("cifar-resnet", TASK, {"depth": 20}, seed=0).to(device)
     trainee = Trainee(network, optimizer_of(network, RECIPE))
     there = images.to(device)
-    masks = prune(network, "random", sparsity=0.8, seed=0)
-    train(trainee, there, RECIPE, seed=0, until=2, masks=masks)
+    trainee.masks = prune(network, "random", sparsity=0.8, seed=0)
+    train(trainee, there, RECIPE, seed=0, until=2)
     started = time.perf_counter()
-    train(trainee, there, RECIPE, seed=0, until=steps, masks=masks)
+    train(trainee, there, RECIPE, seed=0, until=steps)
     if device == "cuda":
         torch.cuda.synchronize()
     return trainee, time.perf_counter() - started

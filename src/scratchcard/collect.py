@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from scratchcard.contracts import Part, Reading
-from scratchcard.graph import Network, Plan
+from scratchcard.graph import Network, Plan, Stage
 from scratchcard.registry import METHODS, METRICS
 from scratchcard.results import NOT_RUN, Budget, Measured, Results
 from scratchcard.store import Store
 from scratchcard.study import Study
 
 PAIRED = ("examples", "replicates")
+NO_READING = "not_applicable"
+"""The key of the reason in the result of a metric that says nothing about a network."""
 
 
 def reading_to_json(reading: Reading) -> dict[str, Any]:
@@ -63,6 +65,9 @@ def collect(study: Study, plan: Plan, store: Store, failures: Path) -> Results:
         metrics=specs,
         methods={label: _title(label, choice.kind) for label, choice in study.methods.items()},
         networks=networks,
+        controls=frozenset(
+            label for label, choice in study.methods.items() if METHODS.get(choice.kind).control
+        ),
         margins={
             label: study.verdict.margins.get(label, spec.margin)
             for label, spec in specs.items()
@@ -85,6 +90,8 @@ def _measured(
     budgets: _Budgets,
 ) -> Measured:
     mask = store.result(network.mask) if network.mask in done else {}
+    ready = {m: store.result(d) for m, d in network.measures.items() if d in done}
+    silent = {m: result[NO_READING] for m, result in ready.items() if NO_READING in result}
     trained = store.result(network.weights) if network.weights in done else {}
     return Measured(
         network=network,
@@ -93,9 +100,11 @@ def _measured(
         prunable=mask.get("total", 0),
         parameters=trained.get("parameters", 0),
         collapsed=tuple(mask.get("collapsed", ())),
-        readings={m: read(store, d) for m, d in network.measures.items() if d in done},
+        readings={m: read(store, network.measures[m]) for m in ready if m not in silent},
         missing={
-            m: _why(d, plan, done, failures) for m, d in network.measures.items() if d not in done
+            m: f"not applicable: {silent[m]}" if m in silent else _why(d, plan, done, failures)
+            for m, d in network.measures.items()
+            if m not in ready or m in silent
         },
         train=budgets.own(network),
         find=budgets.find(network),
@@ -128,10 +137,21 @@ class _Budgets:
 
     def __init__(self, plan: Plan, store: Store, done: set[str]) -> None:
         self._plan = plan
+        self._settled = {
+            digest: number
+            for digest, stage in plan.stages.items()
+            if stage.kind == "mask" and digest in done
+            if (number := store.result(digest).get("settled")) is not None
+        }
         self._trained: Mapping[str, tuple[str, Budget]] = {
-            digest: _spent(store, digest)
+            digest: _spent(store, stage)
             for digest, stage in plan.stages.items()
             if stage.kind == "train" and digest in done
+        }
+        self._scored = {
+            digest: store.provenance(digest)["seconds"]
+            for digest, stage in plan.stages.items()
+            if stage.kind == "mask" and digest in done
         }
 
     def own(self, network: Network) -> Budget:
@@ -139,25 +159,51 @@ class _Budgets:
         return self._total(network, own=True)
 
     def find(self, network: Network) -> Budget:
-        """What had to be trained before, to find its mask."""
+        """What had to be trained and scored before, to find its mask."""
         return self._total(network, own=False)
 
     def _total(self, network: Network, *, own: bool) -> Budget:
         mine = self._trained.get(network.weights, ("", None))[0]
         runs: dict[str, list[Budget]] = {}
-        for digest in self._plan.ancestors(network.weights) & self._trained.keys():
+        used = self._used(network.weights)
+        for digest in used & self._trained.keys():
             trajectory, budget = self._trained[digest]
             if (trajectory == mine) == own:
                 runs.setdefault(trajectory, []).append(budget)
+        scored = 0.0 if own else sum(self._scored[d] for d in sorted(used & self._scored.keys()))
         # A later checkpoint counts the images of the earlier ones too; their seconds add up.
         return Budget(
             images=sum(max(b.images for b in run) for run in runs.values()),
+            epochs=sum(max(b.epochs for b in run) for run in runs.values()),
             flops=sum(max(b.flops for b in run) for run in runs.values()),
-            seconds=sum(b.seconds for run in runs.values() for b in run),
+            seconds=sum(b.seconds for run in runs.values() for b in run) + scored,
         )
 
+    def _used(self, digest: str) -> set[str]:
+        """What ``digest`` rests on, without the checkpoints after the one that a method chose."""
+        found: set[str] = set()
+        ahead = [digest]
+        while ahead:
+            current = ahead.pop()
+            if current not in found:
+                found.add(current)
+                stage = self._plan.stages[current]
+                settled = self._settled.get(stage.inputs.get("mask", current))
+                ahead.extend(stage.after)
+                ahead.extend(d for r, d in stage.inputs.items() if not _beyond(r, settled))
+        return found
 
-def _spent(store: Store, digest: str) -> tuple[str, Budget]:
-    result = store.result(digest)
-    seconds = store.provenance(digest)["seconds"]
-    return result["trajectory"], Budget(result["images"], result["flops"], seconds)
+
+def _beyond(role: str, settled: int | None) -> bool:
+    """Whether an input is a numbered checkpoint (``start.3``) after the one chosen."""
+    number = role.rpartition(".")[2]
+    return settled is not None and number.isdigit() and int(number) > settled
+
+
+def _spent(store: Store, stage: Stage) -> tuple[str, Budget]:
+    """The trajectory that a training belongs to, and what it took from where that begins."""
+    result = store.result(stage.digest)
+    size = store.result(stage.inputs["data"])["sizes"]["train"]
+    seconds = store.provenance(stage.digest)["seconds"]
+    images = result["images"]
+    return result["trajectory"], Budget(images, images / size, result["flops"], seconds)

@@ -10,10 +10,10 @@ import inspect
 import re
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from scratchcard.masks import Masks
+    from scratchcard.structure import Channels
 
 Dimension = Literal[
     "generalisation", "calibration", "interpretability", "landscape", "fairness", "efficiency"
@@ -38,6 +39,8 @@ NEEDS: Mapping[str, str] = {
     "val": "Images of the validation split",
     "dense_logits": "Predictions of the dense twin on the test split",
     "dense_model": "the dense twin",
+    "masks": "Masks of the network; of a dense one they keep everything",
+    "other_masks": "mapping from each other method at the same sparsity and seed to its Masks",
 }
 """What a metric may ask for, by the name of a positional parameter."""
 
@@ -225,8 +228,8 @@ class MetricSpec(Spec):
 
     @property
     def scope(self) -> Literal["network", "pair"]:
-        """``"pair"`` where the dense twin is needed, else ``"network"``."""
-        return "pair" if any(need.startswith("dense_") for need in self.needs) else "network"
+        """``"pair"`` where another network is needed too, such as the twin, else ``"network"``."""
+        return "pair" if any(n.startswith(("dense_", "other_")) for n in self.needs) else "network"
 
 
 @dataclass(frozen=True)
@@ -237,11 +240,13 @@ class MethodSpec(Spec):
         title: As printed in tables and charts.
         when: Before, during or after training.
         needs_data: Whether ``Context.images`` and ``labels`` are wanted.
+        control: Whether it is no contender: a baseline, or another method with something undone.
     """
 
     title: str = ""
     when: Literal["before", "during", "after"] = "after"
     needs_data: bool = False
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -251,7 +256,24 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True)
 class ModelSpec(Spec):
-    """An architecture: a function ``build(task, *, ...) -> nn.Module``."""
+    """An architecture: a function ``build(task, *, ...) -> nn.Module``.
+
+    Attributes:
+        narrower: Of all its options and a factor, options with every hidden width multiplied by
+            the factor: how small-dense makes it (on the meta device, to count weights); None if it
+            cannot be made narrower.
+    """
+
+    narrower: Callable[[Mapping[str, Any], float], dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A registered model as a study builds it: its name, what it must fit, and every option."""
+
+    kind: str
+    task: Task
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -265,6 +287,8 @@ class Context:
         generator: The method's own stream of random numbers, on the CPU.
         images: A class-balanced, un-augmented batch in [0, 1], [B, C, H, W]; or None.
         labels: Its labels [B]; or None.
+        other: The finished mask of the method that ``Method.of`` names; or None.
+        architecture: Where the model comes from; None if it is the user's own.
     """
 
     model: nn.Module
@@ -273,6 +297,45 @@ class Context:
     generator: torch.Generator
     images: torch.Tensor | None = None
     labels: torch.Tensor | None = None
+    other: Masks | None = None
+    architecture: Architecture | None = None
+
+
+@dataclass(frozen=True)
+class Narrower:
+    """Another width of the same architecture: what ``small-dense`` gives in place of masks.
+
+    Attributes:
+        options: Every option of the model.
+        left: How many prunable weights it has.
+        total: How many the network has that it stands for.
+    """
+
+    options: Mapping[str, Any]
+    left: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A step of a training that is under way.
+
+    Attributes:
+        step: SGD steps done, counted from the start of the recipe.
+        per_epoch: Steps an epoch.
+        total: Steps of the whole recipe.
+
+    >>> Moment(step=10, per_epoch=50, total=200).at("0.75")
+    150
+    """
+
+    step: int
+    per_epoch: int
+    total: int
+
+    def at(self, step: str) -> int:
+        """``"3ep"``, ``"500it"`` or ``"0.75"`` as a count of SGD steps."""
+        return Step.parse(step).iterations(per_epoch=self.per_epoch, total=self.total)
 
 
 class Method(ABC):
@@ -280,6 +343,16 @@ class Method(ABC):
 
     The defaults describe one-shot pruning at initialisation; override what differs.
     """
+
+    gives: ClassVar[Literal["masks", "channels", "narrower"]] = "masks"
+    """What ``start`` gives: masks, a shrunk network, or another width of the same architecture."""
+
+    replaces_step: ClassVar[bool] = True
+    """Whether an update of the masks takes the place of the SGD step."""
+
+    def ladder(self, sparsities: tuple[float, ...]) -> tuple[float, ...]:
+        """The sparsities that the method visits: the study's, unless it has one of its own."""
+        return sparsities
 
     def rounds(self, sparsity: float) -> tuple[float, ...]:
         """The sparsities visited on the way, the last being ``sparsity`` itself."""
@@ -292,13 +365,60 @@ class Method(ABC):
 
     @property
     def starts_from(self) -> str:
-        """The step of the dense network whose weights a ticket starts from."""
+        """Where in schedule and data order a ticket's training begins; "": where that of ``of``."""
         return "0ep"
 
+    @property
+    def weights(self) -> Literal["rewound", "trained"]:
+        """Whether a ticket takes the dense weights of ``starts_from``, or those just scored."""
+        return "rewound"
+
+    @property
+    def watches(self) -> tuple[str, ...]:
+        """Steps of dense training of which one is chosen to prune at; see ``settled``."""
+        return ()
+
+    def settled(self, chosen: Sequence[Any]) -> int | None:
+        """Which watched step to prune at, given what would be kept at each so far; None: wait."""
+        raise NotImplementedError
+
+    @property
+    def of(self) -> str | None:
+        """The method of the study whose finished mask is wanted as ``Context.other``."""
+        return None
+
+    def recipe(self, training: Mapping[str, Any], sparsity: float) -> Mapping[str, Any]:
+        """The recipe of a ticket's training, made of the study's."""
+        return training
+
+    def keeps(self, masks: Masks, sparsity: float) -> int:
+        """How many weights ``start`` keeps: ``N - round(s N)``, unless it says otherwise."""
+        return masks.count_at(sparsity)
+
     @abstractmethod
-    def start(self, ctx: Context) -> Masks:
-        """The mask that training starts with, exactly at ``ctx.sparsity``."""
+    def start(self, ctx: Context) -> Masks | Channels | Narrower:
+        """What training starts with: masks with exactly ``keeps`` weights, or a smaller network."""
+
+    def begin(self, ctx: Context) -> None:
+        """Change the weights a ticket starts from, ``ctx.model``, in place."""
+        raise NotImplementedError
+
+    def update(self, ctx: Context, moment: Moment) -> Masks | None:
+        """New masks, or None; asked at every step, with dense gradients in ``p.grad``.
+
+        ``ctx.model`` is the network in training, ``ctx.masks`` what it keeps now, and
+        ``ctx.generator`` depends on the seed and the step alone, so that a run may be resumed.
+        """
+        raise NotImplementedError
+
+    def does(self, hook: Literal["begin", "update"]) -> bool:
+        """Whether the method overrides ``begin`` or ``update``."""
+        return getattr(type(self), hook) is not getattr(Method, hook)
 
 
 class UserError(ValueError):
     """Wrong input: the message names the value, what is allowed, and the mend."""
+
+
+class NotApplicable(ValueError):  # a state of affairs, not a mistake
+    """The metric says nothing about this network, for a reason that is shown in its place."""

@@ -6,6 +6,7 @@ The weights stay plain parameters, held at zero in place, so every tool that tak
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,35 +15,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from scratchcard.contracts import UserError
+from scratchcard.guard import Guard
+from scratchcard.prunable import prunable
 
-KINDS: Mapping[str, tuple[type[nn.Module], ...]] = {
-    "conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d),
-    "linear": (nn.Linear,),
-}
-"""What ``prunable`` may name; biases and normalisation are never pruned."""
-
-
-def prunable(
-    model: nn.Module, kinds: Sequence[str] = ("conv", "linear")
-) -> dict[str, nn.Parameter]:
-    """The weights that may be pruned, by their names in ``state_dict``, in the model's order.
-
-    Raises:
-        UserError: An unknown kind, or a model with nothing to prune.
-    """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown:
-        raise UserError(f'cannot prune "{unknown[0]}" (known: {", ".join(KINDS)})')
-    types = tuple(t for kind in kinds for t in KINDS[kind])
-    weights = {id(module.weight) for module in model.modules() if isinstance(module, types)}
-    # By way of named_parameters, a weight that two layers share is counted once.
-    found = {name: p for name, p in model.named_parameters() if id(p) in weights}
-    if not found:
-        raise UserError(f"the model has no {' or '.join(kinds)} weights to prune")
-    return found
+__all__ = ["Masks", "prunable"]
 
 
 class Masks(Mapping[str, torch.Tensor]):
@@ -69,6 +47,11 @@ class Masks(Mapping[str, torch.Tensor]):
         return cls(
             {n: torch.ones_like(p, dtype=torch.bool) for n, p in prunable(model, kinds).items()}
         )
+
+    @classmethod
+    def alive(cls, model: nn.Module, kinds: Sequence[str] = ("conv", "linear")) -> Masks:
+        """Masks that keep the prunable weights of ``model`` that are not zero."""
+        return cls({n: p.detach() != 0 for n, p in prunable(model, kinds).items()})
 
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._masks[name]
@@ -134,6 +117,27 @@ class Masks(Mapping[str, torch.Tensor]):
         either = sum(int((self[n] | other[n]).sum()) for n in self)
         return both / either if either else 1.0
 
+    def shuffled(self, generator: torch.Generator) -> Masks:
+        """Each layer's mask permuted at random: the same density of every layer, other weights.
+
+        A control: a method whose tickets lose nothing by it has found densities, not weights
+        (Frankle et al., "Pruning Neural Networks at Initialization: Why Are We Missing the
+        Mark?", ICLR 2021).
+
+        Args:
+            generator: On the CPU.
+
+        >>> masks = Masks({"w": torch.arange(1000) < 100})
+        >>> shuffled = masks.shuffled(torch.Generator().manual_seed(0))
+        >>> shuffled == masks, shuffled.layers()
+        (False, {'w': 100})
+        """
+        permuted = {}
+        for name, mask in self.items():
+            order = torch.randperm(mask.numel(), generator=generator).to(mask.device)
+            permuted[name] = mask.flatten()[order].reshape(mask.shape)
+        return Masks(permuted)
+
     def to(self, device: torch.device | str) -> Masks:
         """The same masks on ``device``."""
         return Masks({name: mask.to(device) for name, mask in self.items()})
@@ -156,11 +160,11 @@ class Masks(Mapping[str, torch.Tensor]):
     def attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Guard:
         """Set cut weights and their optimiser state to zero, and hold them there in training.
 
-        Call ``guard.mask_gradients()`` between ``backward`` and clipping; weights and optimiser
-        state are masked after each step by a hook. See ``Guard`` for letting go.
+        Call ``guard.mask_gradients()`` between ``backward`` and clipping; weights are masked after
+        each step by a hook. See ``Guard`` for changing the masks and for letting go.
         """
         self.apply_(model)
-        return Guard(self, self._parameters(model), optimizer)
+        return Guard(self._parameters(model), self, optimizer)
 
     def pack(self) -> dict[str, np.ndarray]:
         """One bit a weight: packed ``uint8`` per layer, for storage."""
@@ -192,7 +196,7 @@ class Masks(Mapping[str, torch.Tensor]):
         """Read what ``save`` wrote.
 
         Raises:
-            UserError: The file holds no masks.
+            UserError: The file holds no masks, or masks of other sizes than it says.
         """
         try:
             with safe_open(path, framework="numpy") as file:
@@ -200,6 +204,13 @@ class Masks(Mapping[str, torch.Tensor]):
                 packed = {name: file.get_tensor(name) for name in shapes}
         except (SafetensorError, KeyError):
             raise UserError(f"{path} holds no masks; name a file that Masks.save wrote") from None
+        for name, shape in shapes.items():
+            # Unpacking would fill up what is missing with zeros.
+            if packed[name].size != -(-math.prod(shape) // 8):
+                raise UserError(
+                    f"{path} is damaged: {packed[name].size} bytes are no mask of {name} of shape "
+                    f"{tuple(shape)}; save the masks again"
+                )
         return cls.unpack(packed, shapes)
 
     def _parameters(self, model: nn.Module) -> dict[str, nn.Parameter]:
@@ -209,51 +220,14 @@ class Masks(Mapping[str, torch.Tensor]):
                 raise UserError(
                     f"the masks do not belong to this model: {name} of shape {tuple(mask.shape)} "
                     f"is {'not in it' if name not in known else tuple(known[name].shape)}"
+                    f"{_unwrap(name, known)}"
                 )
         return {name: known[name] for name in self}
 
 
-class Guard:
-    """Keeps cut weights at zero during training; made by ``Masks.attach``.
-
-    As a context manager it lets go of the optimiser at the end.
-    """
-
-    def __init__(
-        self, masks: Masks, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
-    ) -> None:
-        # As floats in the weights' layout: on a CPU ten times as fast as masked_fill_ by booleans.
-        self._kept = [(p, torch.empty_like(p).copy_(masks[n])) for n, p in parameters.items()]
-        self._handle: RemovableHandle = optimizer.register_step_post_hook(self._after_step)
-        self._after_step(optimizer)
-
-    def mask_gradients(self) -> None:
-        """Zero the gradients of cut weights; before clipping, or their norm would count."""
-        _multiply([(p.grad, kept) for p, kept in self._kept if p.grad is not None])
-
-    def _after_step(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        states = [
-            (state, kept)
-            for parameter, kept in self._kept
-            for state in optimizer.state.get(parameter, {}).values()
-            if isinstance(state, torch.Tensor) and state.shape == kept.shape
-        ]
-        _multiply([*self._kept, *states])
-
-    def remove(self) -> None:
-        """Let go of the optimiser."""
-        self._handle.remove()
-
-    def __enter__(self) -> Guard:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
-@torch.no_grad()
-def _multiply(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    """Multiply the first of each pair by the second, in place."""
-    if pairs:
-        values, factors = zip(*pairs, strict=True)
-        torch._foreach_mul_(values, factors)
+def _unwrap(name: str, known: Mapping[str, object]) -> str:
+    """The mend where names only lack the prefix of DDP, ``AveragedModel`` or ``torch.compile``."""
+    for inner in ("module", "_orig_mod"):
+        if f"{inner}.{name}" in known:
+            return f"; pass the network inside the wrapper, model.{inner}"
+    return ""

@@ -176,8 +176,12 @@ def method(
     when: Literal["before", "during", "after"],
     version: int = 1,
     needs_data: bool = False,
+    control: bool = False,
 ) -> Callable[[T], T]:
-    """Register a pruning method: a frozen dataclass derived from ``Method``."""
+    """Register a pruning method: a frozen dataclass derived from ``Method``.
+
+    A ``control`` is shown beside the others, but the verdict does not speak of it.
+    """
 
     def register(target: T) -> T:
         _one_of("when =", when, ("before", "during", "after"))
@@ -189,6 +193,7 @@ def method(
                 title=title,
                 when=when,
                 needs_data=needs_data,
+                control=control,
             )
         )
         return target
@@ -261,11 +266,17 @@ def dataset(name: str, *, version: int = 1) -> Callable[[T], T]:
     return register
 
 
-def model(name: str, *, version: int = 1) -> Callable[[T], T]:
+def model(
+    name: str,
+    *,
+    version: int = 1,
+    narrower: Callable[[Mapping[str, Any], float], dict[str, Any]] | None = None,
+) -> Callable[[T], T]:
     """Register an architecture: ``build(task, *, ...) -> nn.Module``; it refuses misfits."""
 
     def register(target: T) -> T:
-        MODELS.add(ModelSpec(**_without_paths(Spec.common(name, version, target))))
+        common = _without_paths(Spec.common(name, version, target))
+        MODELS.add(ModelSpec(**common, narrower=narrower))
         return target
 
     return register

@@ -22,13 +22,19 @@ Row = dict[str, object]
 
 NOT_RUN = "not run yet"
 """Why a reading is missing when nothing failed."""
+NOT_APPLICABLE = "not applicable: "
+"""How the reason begins where a metric says nothing about a network."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a network cost: training images seen, training FLOPs (multiply and add), seconds."""
+    """What a network cost: training images seen, in epochs too, training FLOPs, and seconds.
+
+    A multiplication and an addition are two FLOPs; the seconds of finding include scoring.
+    """
 
     images: int
+    epochs: float
     flops: float
     seconds: float
 
@@ -61,6 +67,24 @@ class Measured:
     train: Budget
     find: Budget
 
+    @property
+    def position(self) -> float:
+        """The sparsity it is drawn at: its own, or the target where nothing is cut.
+
+        A dense network that is the control of a rung stands beside the tickets of that rung.
+        """
+        return self.sparsity or self.network.target
+
+    @property
+    def silent(self) -> Mapping[str, str]:
+        """By label, why a metric says nothing about this network."""
+        return {m: why for m, why in self.missing.items() if why.startswith(NOT_APPLICABLE)}
+
+    @property
+    def unread(self) -> Mapping[str, str]:
+        """By label, why a reading failed or is still to come."""
+        return {m: why for m, why in self.missing.items() if m not in self.silent}
+
 
 class Cell(NamedTuple):
     """What the seeds of one ticket (or of the dense twin) have in common."""
@@ -81,6 +105,7 @@ class Results:
         text: The study file, for the reader of a report.
         metrics: Label to spec, in the study's order.
         methods: Label to title, in the study's order (without ``dense``).
+        controls: Labels of the methods that are no contenders.
         networks: All of them, failed ones too.
         margins: Label of each headline metric to the margin in force.
     """
@@ -92,6 +117,7 @@ class Results:
     methods: Mapping[str, str]
     networks: tuple[Measured, ...]
     margins: Mapping[str, float]
+    controls: frozenset[str] = frozenset()
 
     @cached_property
     def groups(self) -> Mapping[Cell, tuple[Measured, ...]]:
@@ -188,8 +214,10 @@ def cost_table(results: Results) -> list[Row]:
             "kept": measured.kept,
             "prunable": measured.prunable,
             "train_images": measured.train.images,
+            "train_epochs": float(measured.train.epochs),
             "train_flops": float(measured.train.flops),
             "find_images": measured.find.images,
+            "find_epochs": float(measured.find.epochs),
             "find_flops": float(measured.find.flops),
             "train_seconds": float(measured.train.seconds),
             "find_seconds": float(measured.find.seconds),

@@ -49,7 +49,7 @@ class Clock:
     @property
     def total(self) -> int:
         """Steps of the whole recipe."""
-        return self.recipe.epochs * self.per_epoch
+        return round(self.recipe.epochs * self.per_epoch)
 
     def at(self, step: str) -> int:
         """``"3ep"``, ``"500it"``, ``"0.5"`` or ``"end"`` as a count of steps.
@@ -94,6 +94,7 @@ class Trainee:
         model: On its device.
         optimizer: Over the model's parameters.
         step: SGD steps done, counted from the start of the recipe.
+        masks: Which weights live; None if all do.
         history: Mean loss and accuracy on the training batches, an entry an epoch.
         earlier: Seconds that killed runs had spent up to the checkpoint they left.
     """
@@ -101,6 +102,7 @@ class Trainee:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     step: int = 0
+    masks: Masks | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     earlier: float = 0.0
     _born: float = field(default_factory=time.monotonic)
@@ -162,7 +164,8 @@ class Trainee:
         seconds = self.earlier + time.monotonic() - self._born
         progress = json.dumps(self.progress() | {"seconds": seconds}).encode()
         packed = torch.tensor(list(progress), dtype=torch.uint8)
-        data = safetensors.torch.save(self.arrays() | {"progress": packed})
+        masks = {f"mask.{name}": mask for name, mask in (self.masks or {}).items()}
+        data = safetensors.torch.save(self.arrays() | masks | {"progress": packed})
         replace(path, hashlib.sha256(data).digest() + data)
 
     def load(self, path: Path) -> bool:
@@ -172,6 +175,9 @@ class Trainee:
             return False
         arrays = safetensors.torch.load(data)
         progress = json.loads(arrays.pop("progress").numpy().tobytes())
+        if self.masks is not None:
+            saved = {name: arrays[f"mask.{name}"] for name in self.masks}
+            self.masks = Masks({n: m.to(self.masks[n].device) for n, m in saved.items()})
         self.restore(arrays, progress)
         self.earlier = progress["seconds"]
         return True
@@ -199,7 +205,8 @@ def train(
     *,
     seed: int,
     until: int,
-    masks: Masks | None = None,
+    update: Callable[[], Masks | None] | None = None,
+    replaces_step: bool = True,
     checkpoint: Path | None = None,
     interval: float = 10.0,
     tick: Callable[[float], None] = lambda fraction: None,
@@ -207,12 +214,15 @@ def train(
     """Train in place from ``trainee.step`` to step ``until`` of the recipe.
 
     Args:
-        trainee: The network, its optimiser and where it stands.
+        trainee: The network, its optimiser, where it stands, and its masks: the weights that they
+            cut are held at zero.
         images: The training split, on the network's device.
         recipe: Optimiser, schedule, augmentation.
         seed: Of data order, augmentation and dropout.
         until: The step to stop before.
-        masks: Which weights live; the others are held at zero.
+        update: Asked after every backward pass, while gradients are dense; the masks it returns
+            hold from then on.
+        replaces_step: Whether such masks take the place of the SGD step.
         checkpoint: Where to save now and then, and to go on from if it exists and is whole.
         interval: Seconds between checkpoints.
         tick: Called with the fraction done, about twice a second.
@@ -224,6 +234,7 @@ def train(
         trainee.load(checkpoint)
     clock = Clock(recipe, len(images))
     model, optimizer = trainee.model.train(), trainee.optimizer
+    masks = trainee.masks
     guarded = masks.attach(model, optimizer) if masks is not None else nullcontext()
     first = trainee.step
     saved = ticked = time.monotonic()
@@ -242,11 +253,16 @@ def train(
             loss = cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
-            if guard is not None:
-                guard.mask_gradients()
-            if recipe.clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimizer.step()
+            changed = update() if update is not None else None
+            if changed is not None and guard is not None:
+                guard.switch(changed)
+                trainee.masks = changed
+            if changed is None or not replaces_step:
+                if guard is not None:
+                    guard.mask_gradients()
+                if recipe.clip_norm:
+                    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+                optimizer.step()
 
             trainee.step += 1
             trainee.count(loss, logits, y)

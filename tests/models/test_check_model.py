@@ -1,6 +1,8 @@
 """Every architecture passes the conformance suite, and the suite finds what it should."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -11,18 +13,42 @@ from scratchcard.registry import MODELS
 from scratchcard.testing import check_model
 
 TASK = Task(1, 4, 4, 3)
+TASKS = [Task(3, 32, 32, 10), Task(1, 8, 8, 10), Task(1, 9, 13, 2)]
+SMALL: dict[str, dict[str, Any]] = {
+    "resnet": {"widths": (16, 16, 32, 32)},
+    "vgg": {"width": 0.25},
+    "wide-resnet": {"widen": 1},
+}
+"""Options that make the large ones quick."""
+TILED = {"vgg": TASKS[:1], "vit": TASKS[:2]}
+"""What the others refuse: images below 32x32, and such as patches do not tile."""
 
 
-@pytest.mark.parametrize("name", ["cifar-resnet", "lenet", "mlp"])
 @pytest.mark.parametrize(
-    "task", [Task(3, 32, 32, 10), Task(1, 8, 8, 10), Task(1, 9, 13, 2)], ids=str
+    ("name", "task"),
+    [(name, task) for name in MODELS.names() for task in TILED.get(name, TASKS)],
+    ids=str,
 )
 def test_built_in_models(name: str, task: Task) -> None:
-    check_model(name, task)
+    check_model(partial(MODELS.get(name).target, **SMALL.get(name, {})), task)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("resnet", {"depth": 50, "widths": (8, 8, 16, 16)}),
+        ("resnet", {"stem": "imagenet", "widths": (8, 8, 16, 16)}),
+        ("vgg", {"head": "imagenet", "width": 0.05}),
+        ("cifar-resnet", {"widths": (13, 17, 25)}),
+        ("vit", {"heads": 2, "depth": 1}),  # an even number takes PyTorch's fast path
+    ],
+)
+def test_variants(name: str, params: dict[str, Any]) -> None:
+    check_model(partial(MODELS.get(name).target, **params), TASKS[0])
 
 
 def test_no_model_is_forgotten_or_unexplained() -> None:
-    assert MODELS.names() == ["cifar-resnet", "lenet", "mlp"]
+    assert MODELS.names() == ["cifar-resnet", "lenet", "mlp", "resnet", "vgg", "vit", "wide-resnet"]
     for name in MODELS.names():
         spec = MODELS.get(name)
         assert all(f"{option}: " in spec.doc for option in spec.parameters)

@@ -1,6 +1,7 @@
 """The exact choice of the largest scores, against sorting one by one."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from scratchcard.contracts import UserError
 from scratchcard.masks import Masks
-from scratchcard.pruning.allocation import Allocation, keep_largest
+from scratchcard.pruning.allocation import Allocation, counts, densities, keep_largest
+
+ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 
 
 def all_of(*sizes: int) -> Masks:
@@ -57,7 +60,7 @@ def test_global_choice_is_that_of_sorting(
     assert found == by_sorting(scores, masks, count)
 
 
-@pytest.mark.parametrize("allocation", ["global", "uniform"])
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
 @pytest.mark.parametrize("sparsity", [0.0, 0.2, 0.5, 0.95, 0.99999])
 def test_ties_are_broken_by_position(allocation: Allocation, sparsity: float) -> None:
     """All scores equal: exactly the right count, and the first."""
@@ -91,8 +94,13 @@ def test_scores_must_be_numbers(bad: float) -> None:
 
 def test_an_unknown_allocation_is_refused() -> None:
     wrong: Any = "layerwise"
-    with pytest.raises(UserError, match='"layerwise" is not one of global, uniform'):
+    said = '"layerwise" is not one of global, uniform, uniform\\+, er, erk, lamp'
+    with pytest.raises(UserError, match=said):
         keep_largest({"l0": torch.rand(4)}, all_of(4), 0.5, wrong)
+    with pytest.raises(UserError, match=said):
+        densities({"l0": (4, 4)}, 0.5, wrong)
+    with pytest.raises(UserError, match=said):
+        counts(all_of(4), 0.5, wrong)
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=6), st.floats(0, 1))
@@ -139,3 +147,98 @@ def test_more_than_is_left_cannot_be_kept() -> None:
     masks = partly(a=(3, 10))
     with pytest.raises(AssertionError, match="5 weights cannot be kept: only 3 are left"):
         keep_largest(constant(masks), masks, 0.5, "global")
+
+
+# Faults of other implementations, each shown to be one.
+
+
+def above_the_nth(scores: torch.Tensor, kept: int) -> int:
+    """What lies above the n-th of the sorted scores, n being the number to cut."""
+    cut = scores.numel() - kept
+    return int((scores > scores.sort().values[cut]).sum())
+
+
+def above_the_kth(scores: torch.Tensor, kept: int) -> int:
+    """What lies above the largest score to cut."""
+    return int((scores > scores.kthvalue(scores.numel() - kept).values).sum())
+
+
+def by_lot(scores: torch.Tensor, kept: int) -> int:
+    """Bernoulli draws: right on average."""
+    stream = torch.Generator().manual_seed(0)
+    return int((torch.rand(scores.shape, generator=stream) < kept / scores.numel()).sum())
+
+
+def by_keep_largest(scores: torch.Tensor, kept: int) -> int:
+    masks = all_of(scores.numel())
+    return keep_largest({"l0": scores}, masks, 1 - kept / masks.total, "global").kept
+
+
+DRAWN = torch.rand(100_000, generator=torch.Generator().manual_seed(1))
+ZEROS = DRAWN.where(torch.arange(100_000) >= 30_000, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("choice", "scores", "kept"),
+    [
+        (by_keep_largest, DRAWN, 80_000),
+        (by_keep_largest, ZEROS, 80_000),
+        (above_the_nth, DRAWN, 79_999),
+        (above_the_kth, DRAWN, 80_000),
+        (above_the_kth, ZEROS, 70_000),
+    ],
+)
+def test_thresholds_keep_too_few(
+    choice: Callable[[torch.Tensor, int], int], scores: torch.Tensor, kept: int
+) -> None:
+    """20,000 of 100,000 are to be cut; 20,001 and 30,000 are what thresholds cut."""
+    assert choice(scores, 80_000) == kept
+
+
+def test_a_lottery_drifts() -> None:
+    assert by_keep_largest(DRAWN, 10_000) == 10_000 != by_lot(DRAWN, 10_000)
+
+
+def test_topk_keeps_what_is_not_a_number() -> None:
+    """Hence the refusal of such scores."""
+    scores = torch.tensor([1.0, float("nan"), 3.0, 4.0])
+    assert 1 in scores.topk(2).indices
+    with pytest.raises(UserError, match="not a number"):
+        keep_largest({"l0": scores}, all_of(4), 0.5, "global")
+
+
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+def test_a_later_round_revives_nothing(allocation: Allocation) -> None:
+    """Scores that have changed since would, if what is cut were scored again."""
+    stream = torch.Generator().manual_seed(0)
+    everything = Masks(
+        {
+            name: torch.ones(shape, dtype=torch.bool)
+            for name, shape in {"conv": (16, 3, 3, 3), "mid": (90, 80), "fc": (10, 64)}.items()
+        }
+    )
+    first = {n: torch.rand(m.shape, generator=stream) for n, m in everything.items()}
+    second = {n: torch.rand(m.shape, generator=stream) for n, m in everything.items()}
+    earlier = keep_largest(first, everything, 0.5, allocation)
+    later = keep_largest(second, earlier, 0.8, allocation)
+    afresh = keep_largest(second, everything, 0.8, allocation)
+    assert later.kept == afresh.kept == everything.count_at(0.8)
+    assert not any((later[name] & ~earlier[name]).any() for name in later)
+    assert any((afresh[name] & ~earlier[name]).any() for name in later)
+
+
+def test_a_signed_score_revives_nothing() -> None:
+    """Cut weights that score 0 beat survivors with negative scores, unless they are left out."""
+    masks = Masks({"l0": torch.tensor([True, True, False, True])})
+    scores = {"l0": torch.tensor([-1.0, -2.0, 0.0, -3.0])}
+    assert keep_largest(scores, masks, 0.5, "global")["l0"].tolist() == [1, 1, 0, 0]
+    assert 2 in scores["l0"].topk(2).indices
+
+
+def test_global_does_not_normalise_layers() -> None:
+    """Divided by the norm of its layer, a weight of 2 would pass for one of 20."""
+    scores = {"l0": torch.tensor([1.0, 2.0]), "l1": torch.tensor([10.0, 20.0])}
+    chosen = keep_largest(scores, all_of(2, 2), 0.5, "global")
+    assert chosen.layers() == {"l0": 0, "l1": 2}
+    normalised = {name: score / score.norm() for name, score in scores.items()}
+    assert keep_largest(normalised, all_of(2, 2), 0.5, "global").layers() == {"l0": 1, "l1": 1}

@@ -24,6 +24,7 @@ def network() -> nn.Module:
     return nn.Sequential(conv, nn.BatchNorm2d(5), nn.Flatten(), linear)
 
 
+@pytest.mark.filterwarnings("ignore:no weight is left")
 @pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.2, 0.488, 0.9, 0.995])
 def test_global_magnitude_is_a_sort(sparsity: float) -> None:
     model = network()

@@ -331,8 +331,9 @@ def test_every_mistake_at_once_with_its_line(tmp_path: Path) -> None:
         "images of 4 pixels are too small; take 32 or more",
         (18, "models.tiny.widht"): 'unknown option; did you mean "width"? (known: width)',
         (20, "trainng"): 'unknown key or table; did you mean "training"? (known: name, profile, '
-        "seeds, plugins, data, ood, models, methods, metrics, training, ladder, pruning, verdict)",
-        (24, "training.epochs"): 'must be a whole number, not "3"',
+        "seeds, equal_budget, plugins, data, ood, models, methods, metrics, training, ladder, "
+            "pruning, verdict)",
+        (24, "training.epochs"): 'must be a number, not "3"',
         (28, "ladder.rungs"): "listed twice: 6",
     }
     assert str(caught.value).splitlines()[0] == (
@@ -366,7 +367,7 @@ def test_the_same_mistakes_from_python_have_no_lines() -> None:
         ("training", {"lr": float("inf")}, "training.lr", "must be finite, not inf"),
         ("training", {"momentum": 1.0}, "training.momentum", "must be below 1, not 1.0"),
         ("training", {"flip": 1}, "training.flip", "must be true or false, not 1"),
-        ("training", {"epochs": True}, "training.epochs", "a whole number, not true"),
+        ("training", {"epochs": True}, "training.epochs", "must be a number, not true"),
         ("training", {"warmup": "9 epochs"}, "training.warmup", "'3ep' (epochs)"),
         ("training", {"warmup": "21ep"}, "training.warmup", "which has 20 epochs"),
         (

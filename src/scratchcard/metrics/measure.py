@@ -14,6 +14,7 @@ from torch import nn
 
 from scratchcard.contracts import NEEDS, MetricSpec, Reading, UserError
 from scratchcard.data.base import Images
+from scratchcard.masks import Masks
 from scratchcard.metrics.inputs import Data, as_images, as_pixels
 from scratchcard.probe import Predictions, device_of, floats, inference_copy, logits
 from scratchcard.registry import METRICS, did_you_mean
@@ -23,6 +24,7 @@ _ARGUMENT = {
     "ood_logits": "ood",
     "dense_logits": "dense",
     "dense_model": "dense",
+    "other_masks": "others",
 }
 """Which argument of ``measure`` gives a need that is not its own name."""
 
@@ -92,6 +94,8 @@ def measure(
     val: Data | None = None,
     ood: Mapping[str, Data] | None = None,
     dense: nn.Module | None = None,
+    masks: Masks | None = None,
+    others: Mapping[str, Masks] | None = None,
     profile: str = "default",
     **params: Any,
 ) -> Reading:
@@ -107,6 +111,8 @@ def measure(
         val: The same of the validation split.
         ood: Name of each out-of-distribution set to its images; labels are not needed.
         dense: The dense twin, for metrics of a pair.
+        masks: Which weights live; found by themselves (the prunable weights that are not zero).
+        others: Masks of other networks, by a name, for metrics that compare masks.
         profile: ``"default"``, or ``"paper"`` for the constants of the official code.
         **params: Options of the metric.
 
@@ -123,7 +129,10 @@ def measure(
     """
     spec = METRICS.get(metric)
     full = options(spec, profile, params)
-    return call(spec, providers(model, test, train=train, val=val, ood=ood, dense=dense), full)
+    given = providers(
+        model, test, train=train, val=val, ood=ood, dense=dense, masks=masks, others=others
+    )
+    return call(spec, given, full)
 
 
 def providers(
@@ -134,6 +143,8 @@ def providers(
     val: Data | None = None,
     ood: Mapping[str, Data] | None = None,
     dense: nn.Module | None = None,
+    masks: Masks | None = None,
+    others: Mapping[str, Masks] | None = None,
 ) -> dict[str, Callable[[], Any]]:
     """What can be had from what was given; all but the test images waits until it is asked for."""
     images = as_images(test)
@@ -150,6 +161,7 @@ def providers(
         "logits": partial(predict, model, images),
         "model": lambda: copy.deepcopy(model).eval(),
         "test": lambda: images,
+        "masks": lambda: masks if masks is not None else Masks.alive(model),
     }
     if train is not None:
         found["train"] = partial(as_images, train, "train")
@@ -160,6 +172,8 @@ def providers(
         found["ood_logits"] = lambda: {
             name: logits(fast(model), as_pixels(data, images)) for name, data in ood.items()
         }
+    if others is not None:
+        found["other_masks"] = lambda: others
     if dense is not None:
         found["dense_logits"] = partial(predict, dense, images)
         found["dense_model"] = lambda: copy.deepcopy(dense).eval()

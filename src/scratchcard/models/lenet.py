@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -11,7 +13,12 @@ from scratchcard.models.normalise import Normalise, kaiming
 from scratchcard.registry import model
 
 
-@model("lenet")
+def narrower(params: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Options of a LeNet whose hidden layers are ``factor`` times as wide."""
+    return {**params, "width": params["width"] * factor}
+
+
+@model("lenet", narrower=narrower)
 def lenet(
     task: Task,
     *,

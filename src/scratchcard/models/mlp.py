@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
 from scratchcard.contracts import Task, UserError
 from scratchcard.models.normalise import Normalise, kaiming
+from scratchcard.models.options import scaled
 from scratchcard.registry import model
 
 
-@model("mlp")
+def narrower(params: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Options of a network whose hidden layers are ``factor`` times as wide."""
+    return {**params, "hidden": scaled(params["hidden"], factor)}
+
+
+@model("mlp", narrower=narrower)
 def mlp(
     task: Task,
     *,

@@ -1,4 +1,4 @@
-"""What every architecture begins with: pixel normalisation, and the rule for initial weights."""
+"""What every architecture begins with: pixel normalisation, and the rules for initial weights."""
 
 from __future__ import annotations
 
@@ -53,3 +53,17 @@ def kaiming(model: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def fan_out(model: nn.Module) -> None:
+    """Draw the weights of Conv from N(0, 2 / fan_out); biases become zero.
+
+    Linear keeps PyTorch's U(-1, 1) / sqrt(fan_in), as torchvision and the paper's networks do. The
+    fan out is a kernel's pixels times the output channels.
+    Source: He et al., Delving Deep into Rectifiers, ICCV 2015.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -10,16 +11,29 @@ from torch.nn import functional
 
 from scratchcard.contracts import Task, UserError
 from scratchcard.models.normalise import Normalise, kaiming
+from scratchcard.models.options import check_widths, scaled
 from scratchcard.registry import model
 
 
-@model("cifar-resnet")
+def narrower(params: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Options of a ResNet whose stages, and so its stem, are ``factor`` times as wide."""
+    widths = params["widths"] or stage_widths(params["width"])
+    return {**params, "widths": scaled(widths, factor)}
+
+
+def stage_widths(width: int) -> tuple[int, int, int]:
+    """Channels of the three stages where they are not named one by one."""
+    return width, 2 * width, 4 * width
+
+
+@model("cifar-resnet", narrower=narrower)
 def resnet(
     task: Task,
     *,
     depth: int = 20,
     width: int = 16,
     shortcut: Literal["A", "B"] = "A",
+    widths: tuple[int, ...] = (),
     mean: tuple[float, ...] = (0.5,),
     std: tuple[float, ...] = (0.25,),
 ) -> nn.Module:
@@ -39,6 +53,8 @@ def resnet(
         width: Channels of the first stage.
         shortcut: Where the shape changes: A (every other pixel, new channels zero; no weights, as
             in the paper) or B (convolution of 1x1 and BatchNorm).
+        widths: Channels of each stage, in place of ``width``, such as (13, 17, 25); the stem has
+            as many as the first stage.
         mean: Subtracted from pixels in [0, 1], one number for all channels or one for each.
         std: Divides what is left, likewise.
     """
@@ -50,8 +66,14 @@ def resnet(
         raise UserError(f"width = {width} must be at least 1, such as 16")
     if shortcut not in ("A", "B"):
         raise UserError(f'shortcut = "{shortcut}" must be "A" or "B"')
+    widths = check_widths(widths, 3, (13, 17, 25)) if widths else stage_widths(width)
+    if shortcut == "A" and list(widths) != sorted(widths):
+        raise UserError(
+            f"widths = {list(widths)} shrink, but shortcut A only adds channels; "
+            'let them grow or take shortcut = "B"'
+        )
     network = CifarResNet(
-        Normalise(mean, std, task.channels), task, (depth - 2) // 6, width, shortcut
+        Normalise(mean, std, task.channels), task, (depth - 2) // 6, widths, shortcut
     )
     kaiming(network)
     return network
@@ -61,18 +83,19 @@ class CifarResNet(nn.Module):
     """Stem, three stages of ``blocks`` blocks, average pooling and a linear layer."""
 
     def __init__(
-        self, normalise: Normalise, task: Task, blocks: int, width: int, shortcut: str
+        self, normalise: Normalise, task: Task, blocks: int, widths: Sequence[int], shortcut: str
     ) -> None:
         super().__init__()
+        first, second, third = widths
         self.normalise = normalise
-        self.conv1 = nn.Conv2d(task.channels, width, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.conv1 = nn.Conv2d(task.channels, first, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU()
-        self.layer1 = _stage(width, width, blocks, 1, shortcut)
-        self.layer2 = _stage(width, 2 * width, blocks, 2, shortcut)
-        self.layer3 = _stage(2 * width, 4 * width, blocks, 2, shortcut)
+        self.layer1 = _stage(first, first, blocks, 1, shortcut)
+        self.layer2 = _stage(first, second, blocks, 2, shortcut)
+        self.layer3 = _stage(second, third, blocks, 2, shortcut)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(4 * width, task.classes)
+        self.fc = nn.Linear(third, task.classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images in [0, 1], [B, C, H, W], to logits [B, K]."""

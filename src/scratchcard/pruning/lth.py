@@ -39,7 +39,10 @@ class LotteryTicket(OneShotMagnitude):
     Options:
         rate: The share of the remaining weights that a round cuts.
         rewind: The step whose weights the survivors return to: "0ep", "3ep", "500it" or "0.02".
-        allocation: ``"global"`` or ``"uniform"``.
+        retrain: As in ``omp``; ``lrr`` is this method with ``"lr-rewinding"``.
+        finetune_lr: As in ``omp``.
+        allocation: How the budget is shared among layers.
+        pattern: N:M, such as ``"2:4"``, cut in one round; empty for none.
     """
 
     rate: float = 0.2
@@ -55,6 +58,8 @@ class LotteryTicket(OneShotMagnitude):
         >>> LotteryTicket(rate=0.5).rounds(0.8)
         (0.5, 0.75, 0.8)
         """
+        if self.pattern:
+            return (sparsity,)
         steps, density = [], 1.0
         # A round that would end within a thousandth of its cut from the target is the last one.
         while (density := density * (1 - self.rate)) > (1 - sparsity) * (1 + self.rate / 1000):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from scratchcard.contracts import Context, Method, Step
-from scratchcard.masks import Masks
-from scratchcard.pruning.allocation import Allocation, keep_largest
-from scratchcard.pruning.magnitude import magnitude
+from scratchcard.contracts import Step, UserError
+from scratchcard.pruning.magnitude import Magnitude
 from scratchcard.registry import method
+
+Retrain = Literal["weight-rewinding", "lr-rewinding", "fine-tuning"]
 
 
 @method("omp", title="One-shot magnitude (OMP)", when="after")
 @dataclass(frozen=True)
-class OneShotMagnitude(Method):
+class OneShotMagnitude(Magnitude):
     """One-shot magnitude pruning: cut the smallest weights of the trained network, all at once.
 
     Definition:
@@ -32,19 +34,36 @@ class OneShotMagnitude(Method):
 
     Source:
         OMP in Chen et al., "Can You Win Everything with A Lottery Ticket?", TMLR 2022;
-        Han et al., NeurIPS 2015.
+        Han et al., NeurIPS 2015; the ways to retrain: Renda et al., ICLR 2020.
 
     Options:
         rewind: The step whose weights (BatchNorm statistics included) the survivors return to;
             schedule and data order go on from there.
-        allocation: ``"global"`` or ``"uniform"``.
+        retrain: ``"weight-rewinding"`` as above; ``"lr-rewinding"`` keeps the trained weights and
+            rewinds schedule and data order only; ``"fine-tuning"`` keeps them too and trains for
+            as long as the dense network, at one small learning rate.
+        finetune_lr: That rate, as a share of the recipe's highest (0.01 is where the usual step
+            schedule ends).
+        allocation: How the budget is shared among layers: ``"global"``, ``"uniform"``,
+            ``"uniform+"``, ``"er"``, ``"erk"`` or ``"lamp"``.
+        pattern: N:M, such as ``"2:4"``; empty for none.
     """
 
     rewind: str = "0ep"
-    allocation: Allocation = "global"
+    retrain: Retrain = "weight-rewinding"
+    finetune_lr: float = 0.01
 
     def __post_init__(self) -> None:
-        Step.parse(self.rewind)
+        super().__post_init__()
+        if Step.parse(self.rewind).value and self.retrain == "fine-tuning":
+            raise UserError(
+                f'rewind = "{self.rewind}" means nothing for retrain = "fine-tuning", which '
+                'rewinds nothing; remove it, or take "lr-rewinding"'
+            )
+        if self.finetune_lr <= 0:
+            raise UserError(
+                f"finetune_lr = {self.finetune_lr} must be positive: a share of the recipe's lr"
+            )
 
     @property
     def scored_at(self) -> str:
@@ -56,6 +75,14 @@ class OneShotMagnitude(Method):
         """The rewind step."""
         return self.rewind
 
-    def start(self, ctx: Context) -> Masks:
-        """The largest magnitudes."""
-        return keep_largest(magnitude(ctx), ctx.masks, ctx.sparsity, self.allocation)
+    @property
+    def weights(self) -> Literal["rewound", "trained"]:
+        """Of the rewind step, or as they were scored."""
+        return "rewound" if self.retrain == "weight-rewinding" else "trained"
+
+    def recipe(self, training: Mapping[str, Any], sparsity: float) -> Mapping[str, Any]:
+        """Fine-tuning has a small and constant rate."""
+        if self.retrain != "fine-tuning":
+            return training
+        own = {k: v for k, v in training.items() if k not in ("milestones", "gamma", "warmup")}
+        return {**own, "schedule": "constant", "lr": training["lr"] * self.finetune_lr}

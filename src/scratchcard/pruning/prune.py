@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from scratchcard.contracts import Context, Method, UserError
+from scratchcard.contracts import Architecture, Context, Method, Narrower, UserError
 from scratchcard.masks import Masks
 from scratchcard.probe import device_of, floats
 from scratchcard.registry import METHODS, did_you_mean
 from scratchcard.seeds import torch_stream
+from scratchcard.structure import Channels
 
 
 def prune(
@@ -26,7 +28,7 @@ def prune(
     masks: Masks | None = None,
     prunable: Sequence[str] = ("conv", "linear"),
     **options: Any,
-) -> Masks:
+) -> Masks | Channels:
     """Choose the masks of ``method`` for ``model`` as it is now, and apply them in place.
 
     Training is yours: rewind and retrain as the method wants it, calling ``masks.attach`` on your
@@ -41,14 +43,16 @@ def prune(
             data; the first is used.
         seed: Of the method's random draws.
         masks: What an earlier round kept; a cut weight stays cut.
-        prunable: Kinds of layers: ``"conv"``, ``"linear"``.
+        prunable: Kinds of layers: ``"conv"``, ``"linear"`` (attention too), ``"embedding"``.
         options: The method's own options, such as ``allocation="uniform"``.
 
     Returns:
-        The masks, already applied.
+        The masks, or the channels that are kept, already applied. A warning names layers that
+        were left without a single weight.
 
     Raises:
-        UserError: Unknown method or option, a sparsity out of range, or missing data.
+        UserError: Unknown method or option, a sparsity out of range, missing data, or a method
+            that only a study can run.
     """
     spec = METHODS.get(method)
     for name in options:
@@ -63,8 +67,14 @@ def prune(
         raise UserError(f"{method} looks at training data: pass data=[(images, labels)]")
     images, labels = _first_batch(data) if data is not None else (None, None)
     place = device_of(model)
+    wanted = spec.target(**options)
+    if wanted.does("update") or wanted.watches or wanted.of or wanted.gives == "narrower":
+        raise UserError(
+            f"{method} needs more than the network as it is now (its training, or another "
+            "network), so it runs in a study: scratchcard run study.toml"
+        )
     chosen = choose(
-        spec.target(**options),
+        wanted,
         model=model,
         masks=masks if masks is not None else Masks.ones(model, prunable),
         sparsity=sparsity,
@@ -72,7 +82,12 @@ def prune(
         images=None if images is None else floats(images).to(place),
         labels=None if labels is None else labels.to(place),
     )
+    assert not isinstance(chosen, Narrower), "refused above"
     chosen.apply_(model)
+    if chosen.collapsed:
+        layers = ", ".join(chosen.collapsed)
+        mend = "take a lower sparsity, or another allocation"
+        warnings.warn(f"no weight is left in {layers}; {mend}", stacklevel=2)
     return chosen
 
 
@@ -96,14 +111,17 @@ def choose(
     seed: int,
     images: torch.Tensor | None = None,
     labels: torch.Tensor | None = None,
-) -> Masks:
-    """One round of ``method``: masks at exactly ``sparsity``, ``model`` left as it was.
+    other: Masks | None = None,
+    architecture: Architecture | None = None,
+) -> Masks | Channels | Narrower:
+    """One round of ``method``, ``model`` left as it was; masks keep exactly what they should.
 
     Raises:
         UserError: Fewer weights are left than ``sparsity`` keeps, or ``masks`` are another model's.
     """
     masks = masks.to("cpu")
-    if masks.count_at(sparsity) > masks.kept:
+    wanted = method.keeps(masks, sparsity) if other is None else other.kept
+    if wanted > masks.kept:
         raise UserError(
             f"sparsity {sparsity:g} keeps more weights than the {masks.kept:,} that are left "
             f"(sparsity {masks.sparsity:g})"
@@ -117,8 +135,11 @@ def choose(
         generator=torch_stream(seed, "prune"),
         images=images,
         labels=labels,
+        other=other,
+        architecture=architecture,
     )
     chosen = method.start(context)
-    assert chosen.kept == masks.count_at(sparsity), f"{chosen!r} is not at sparsity {sparsity}"
-    assert not any((chosen[n] & ~masks[n]).any() for n in masks), "a cut weight was revived"
+    if isinstance(chosen, Masks):
+        assert chosen.kept == wanted, f"{chosen!r} does not keep {wanted:,} weights"
+        assert not any((chosen[n] & ~masks[n]).any() for n in masks), "a cut weight was revived"
     return chosen

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
-from scratchcard.contracts import Context, Method
-from scratchcard.masks import Masks
-from scratchcard.pruning.allocation import Allocation, keep_largest
+from scratchcard.contracts import Context
+from scratchcard.pruning.scored import Scored
 from scratchcard.registry import method
 
 
 @method("random", title="Random pruning", when="before")
 @dataclass(frozen=True)
-class Random(Method):
+class Random(Scored):
     """Random pruning: weights are cut at initialisation, by lot.
 
     Definition:
@@ -36,13 +35,12 @@ class Random(Method):
         Liu et al., "The Unreasonable Effectiveness of Random Pruning", ICLR 2022.
 
     Options:
-        allocation: ``"global"`` (one pool, so layers are equal only on average) or ``"uniform"``
-            (every layer at the same density, exactly).
+        allocation: ``"global"`` (one pool, so layers are equal only on average), ``"uniform"``
+            (every layer at the same density, exactly), ``"erk"`` (which is static sparse training),
+            ``"er"`` or ``"uniform+"``.
+        pattern: N:M, such as ``"2:4"``; empty for none.
     """
 
-    allocation: Allocation = "global"
-
-    def start(self, ctx: Context) -> Masks:
-        """The largest of uniform draws."""
-        scores = {n: torch.rand(m.shape, generator=ctx.generator) for n, m in ctx.masks.items()}
-        return keep_largest(scores, ctx.masks, ctx.sparsity, self.allocation)
+    def scores(self, ctx: Context) -> dict[str, torch.Tensor]:
+        """Uniform draws."""
+        return {n: torch.rand(m.shape, generator=ctx.generator) for n, m in ctx.masks.items()}

@@ -178,8 +178,8 @@ def check_models(
     for label, choice in models.items():
         for data, task in tasks.items():
             try:
-                # A fork, because reading a study must not draw from the user's random numbers.
-                with torch.random.fork_rng(devices=[]):
+                # Without memory or draws: a large network would take seconds.
+                with torch.device("meta"):
                     registry.get(choice.kind).target(task, **choice.params)
             except ValueError as error:
                 problems.add(("models", label), f"does not fit data.{data} ({task}): {error}")
@@ -189,15 +189,15 @@ def check_times(
     methods: Mapping[str, Any],
     choices: Mapping[str, Choice],
     sparsities: Iterable[float],
-    epochs: int | None,
+    epochs: float | None,
     problems: Problems,
 ) -> None:
     """Ask every method for its rounds and its steps of training."""
     for label, method in methods.items():
         try:
-            for sparsity in sparsities:
+            for sparsity in method.ladder(tuple(sparsities)):
                 method.rounds(sparsity)
-            steps = dict.fromkeys((method.starts_from, method.scored_at))
+            steps = dict.fromkeys((method.starts_from or "0ep", method.scored_at, *method.watches))
         except ValueError as error:
             problems.add(("methods", label), str(error))
             continue
@@ -209,7 +209,25 @@ def check_times(
                 problems.add(("methods", label, *said[:1]), str(error))
 
 
-def within(step: str, epochs: int | None) -> str:
+def check_controls(methods: Mapping[str, Any], named: Iterable[str], problems: Problems) -> None:
+    """See that the method a control looks at is there, and has a mask of its own."""
+    for label, method in methods.items():
+        if method.of is None:
+            continue
+        source = methods.get(method.of)
+        able = [name for name, m in methods.items() if m.of is None and m.gives == "masks"]
+        if source is not None and method.of not in able:
+            why = "is a control itself" if source.of is not None else "makes the network smaller"
+            problems.add(
+                ("methods", label, "of"),
+                f"{show(method.of)} {why}, so it has no mask to look at; take one of "
+                f"{', '.join(map(show, able)) or 'those that have, such as lth'}",
+            )
+        elif source is None and method.of not in named:
+            problems.add(("methods", label, "of"), unknown("method of this study", method.of, able))
+
+
+def within(step: str, epochs: float | None) -> str:
     """``step`` itself, or a ``ValueError`` if it is none or lies beyond the end of training."""
     moment = Step.parse(step)
     if epochs is not None and moment.unit == "ep" and moment.value > epochs:

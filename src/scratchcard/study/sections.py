@@ -12,10 +12,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
+from scratchcard.contracts import UserError
 from scratchcard.study.choices import Profile, within
 from scratchcard.study.problems import show
 
@@ -63,6 +65,13 @@ def _share(sparsity: float) -> float:
     return rounded
 
 
+def _number(value: Any) -> Any:
+    """An integer stays one, for the sake of digests: 20 and 20.0 are one number of epochs."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a number, not {show(value)}")
+    return int(value) if value % 1 == 0 else value
+
+
 def _slug(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]+", name):
         raise ValueError(f"{show(name)} is no name: take small letters, digits, '_' and '-'")
@@ -99,7 +108,7 @@ class Training(Section):
         precision: Of training.
     """
 
-    epochs: Count = 20
+    epochs: Annotated[int | float, BeforeValidator(_number), Field(gt=0)] = 20
     batch_size: Count = 64
     optimizer: Literal["sgd"] = "sgd"
     lr: Positive = 0.1
@@ -115,6 +124,22 @@ class Training(Section):
     label_smoothing: BelowOne = 0.0
     clip_norm: NotNegative = 0.0
     precision: Literal["float32"] = "float32"
+
+    def with_epochs(self, epochs: float) -> Training:
+        """The same recipe for a longer or shorter training; steps in it keep their spelling.
+
+        Raises:
+            UserError: Some of them lie beyond its end.
+        """
+        try:
+            own = self.model_dump(mode="json", exclude_defaults=True)
+            return Training(**{**own, "epochs": epochs})
+        except ValidationError as error:
+            said = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UserError(
+                f"a training of {epochs:.3g} epochs (equal_budget) cannot have this recipe: "
+                f"{said}; write milestones and warmup as fractions"
+            ) from error
 
     @field_validator("milestones", "warmup")
     @classmethod
@@ -180,7 +205,7 @@ class Pruning(Section):
     """What may be pruned: the weights of these kinds of layers."""
 
     prunable: Annotated[
-        tuple[Literal["conv", "linear"], ...], AfterValidator(_some), AfterValidator(_listed_once)
+        tuple[Literal["conv", "linear", "embedding"], ...], AfterValidator(_some), AfterValidator(_listed_once)
     ] = ("conv", "linear")
 
 
@@ -201,4 +226,5 @@ class Head(Section):
         AfterValidator(_some),
         AfterValidator(_listed_once),
     ] = (0, 1, 2, 3, 4)
+    equal_budget: bool = False
     plugins: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from scratchcard.study.choices import (
     Choice,
     Chooser,
     Profile,
+    check_controls,
     check_models,
     check_times,
     lacks,
@@ -196,6 +197,7 @@ class _Reader:
         sparsities = ladder.sparsities if ladder else ()
         epochs = training.epochs if training else None
         check_times(made, methods, sparsities, epochs, self.problems)
+        check_controls(made, raw.get("methods", ()), self.problems)
         metrics = self._metrics(chooser, sets)
         return {"data": data, "ood": ood, "models": models, "methods": methods, "metrics": metrics}
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from scratchcard.contracts import VOTING, MetricSpec, Reading
 from scratchcard.data.base import Images
+from scratchcard.masks import Masks
 from scratchcard.metrics.measure import call, options, providers
 from scratchcard.probe import Predictions
 from scratchcard.registry import METRICS
@@ -94,6 +95,14 @@ def _images(n: int, classes: int, purpose: str) -> Images:
     return Images(pixels, torch.arange(n) % classes)
 
 
+def _half(model: nn.Module) -> Masks:
+    """Masks that keep about every other weight."""
+    stream = torch_stream(0, "check_metric", "masks")
+    return Masks(
+        {n: torch.rand(m.shape, generator=stream) < 0.5 for n, m in Masks.ones(model).items()}
+    )
+
+
 def _case(*, classes: int, n: int, scale: float = 0.1, labelled: int | None = None) -> Available:
     """Everything a metric may need; the models themselves, not copies of them."""
     model, dense = _network(classes, scale, seed=0), _network(classes, scale, seed=1)
@@ -101,7 +110,8 @@ def _case(*, classes: int, n: int, scale: float = 0.1, labelled: int | None = No
         _images(n, labelled or classes, split) for split in ("test", "train", "val")
     )
     ood = {kind: _images(n + 3, classes, kind) for kind in ("noise", "other")}
-    found = providers(model, test, train=train, val=val, ood=ood, dense=dense)
+    others = {"dense": Masks.ones(model), "shuffled": _half(model)}
+    found = providers(model, test, train=train, val=val, ood=ood, dense=dense, others=others)
     return found | {"model": lambda: model, "dense_model": lambda: dense}
 
 
