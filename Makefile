@@ -13,8 +13,9 @@ test: .venv/ready ## lint, types, all tests
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest
 
-docs: .venv/ready ## the metrics guide, from the docstrings
-	$(BIN)/python -c 'from scratchcard.explain import guide; print(guide(), end="")' > docs/metrics.md
+docs: .venv/ready ## the guides, from the docstrings
+	for what in metrics methods; do $(BIN)/python -c \
+	  "from scratchcard.explain import guide; print(guide('$$what'), end='')" > docs/$$what.md; done
 
 # The exact versions of constraints.txt; a newer torch would bring gigabytes of CUDA.
 .venv/ready: pyproject.toml constraints.txt

@@ -27,8 +27,32 @@ TITLES = {
     "lth": "Lottery tickets (LTH)",
     "snip": "SNIP",
     "synflow": "SynFlow",
+    "grasp": "GraSP",
+    "magnitude-init": "Magnitude at initialisation",
+    "lamp": "Layer-adaptive magnitude (LAMP)",
+    "lrr": "Learning-rate rewinding (LRR)",
+    "gmp": "Gradual magnitude (GMP)",
+    "rigl": "Rigged lottery (RigL)",
+    "set": "Sparse evolutionary training (SET)",
+    "channels": "Channel pruning",
+    "omp-2:4": "One-shot magnitude (OMP), 2:4",
+    "erk": "Random pruning, erk",
+    "shuffled": "Shuffled mask",
+    "reinitialised": "Reinitialised",
+    "sign-flipped": "Sign-flipped",
+    "long-dense": "Long dense",
+    "small-dense": "Small dense",
 }
-FRAGILITY = {"random": 2.5, "omp": 0.5, "lth": 0.12, "snip": 1.0, "synflow": 1.4}
+CAST = (
+    *("lth", "random", "omp", "snip", "grasp", "synflow", "magnitude-init", "lamp", "lrr", "gmp"),
+    *("rigl", "set", "channels", "omp-2:4", "erk"),
+    *("shuffled", "reinitialised", "sign-flipped", "long-dense", "small-dense"),
+)
+"""The methods of ``everybody``; the last five are controls."""
+FRAGILITY = {
+    **{"random": 2.5, "omp": 0.5, "lth": 0.12, "snip": 1.0, "synflow": 1.4, "lrr": 0.1, "gmp": 0.3},
+    **{"rigl": 0.35, "set": 0.6, "lamp": 0.4, "long-dense": -0.1, "small-dense": 1.8, "erk": 1.6},
+}
 
 
 Effects = Callable[[str, float, str], float]
@@ -62,6 +86,9 @@ def make_results(
     failed: Mapping[Any, str] | None = None,
     collapsed: Collection[tuple[str, float]] = (),
     study: str = "synthetic",
+    controls: Collection[str] = (),
+    ladders: Mapping[str, tuple[float, ...]] | None = None,
+    reached: Mapping[tuple[str, float], float] | None = None,
 ) -> Results:
     """A study drawn from ``seed``.
 
@@ -76,11 +103,15 @@ def make_results(
         models: Labels of the models.
         examples: Size of the test split.
         failed: (method, target, seed) to why the whole network failed, or with a metric's label
-            behind it, why that reading failed. The twin is ("dense", 0.0, seed).
+            behind it, why that reading failed or does not apply. The twin is ("dense", 0.0, seed).
         collapsed: (method, target) of the tickets with an empty layer.
         study: Its name.
+        controls: Labels of the methods that are no contenders.
+        ladders: Label of a method to its own ladder, where it has one.
+        reached: (method, target) to the sparsity reached, where it is another.
     """
-    cells = [("dense", 0.0), *((m, t) for m in methods for t in targets)]
+    own = dict.fromkeys(methods, targets) | dict(ladders or {})
+    cells = [("dense", 0.0), *((m, t) for m in methods for t in own[m])]
     networks: list[Measured] = []
     for place in [(d, m) for d in data for m in models]:
         world = World(seed, place, examples)
@@ -98,8 +129,11 @@ def make_results(
                     gain = 0.0 if method == "dense" else effects(method, target, label)
                     readings[label] = world.read(label, method, target, k, gain)
                 empty = ("fc2.weight",) if (method, target) in collapsed else ()
+                sparsity = (reached or {}).get((method, target), target)
                 networks.append(
-                    _measured(place, method, target, k, metrics, readings, missing, empty)
+                    _measured(
+                        (*place, method, target, k), sparsity, metrics, readings, missing, empty
+                    )
                 )
     return Results(
         study=study,
@@ -111,7 +145,35 @@ def make_results(
         margins={
             label: margin for label in metrics if (margin := KINDS[label].spec.margin) is not None
         },
+        controls=frozenset(controls),
     )
+
+
+def everybody(seed: int = 0, **more: Any) -> Results:
+    """Twenty methods at five sparsities: patterns, structures and controls among them."""
+    targets = (0.36, 0.5904, 0.7903, 0.8926, 0.945)
+    silent = {
+        ("small-dense", t, k, "mask-overlap"): "not applicable: it has no mask"
+        for t in targets
+        for k in range(2)
+    }
+    options: dict[str, Any] = {
+        "methods": CAST,
+        "targets": targets,
+        "seeds": 2,
+        "metrics": (*PANEL, "mask-overlap"),
+        "controls": CAST[-5:],
+        "ladders": {"omp-2:4": (0.5,)},
+        "reached": {
+            **{("long-dense", t): 0.0 for t in targets},
+            **{("channels", t): t - 0.012 for t in targets},
+            **{("small-dense", t): t + 0.003 for t in targets},
+        },
+        "failed": silent,
+        "collapsed": [("snip", 0.945), ("channels", 0.945)],
+        "study": "everybody",
+    }
+    return make_results(seed, **(options | more))
 
 
 def rows_2000() -> Results:
@@ -184,22 +246,25 @@ def _digest(*names: object) -> str:
 def _budgets(method: str, kept: int) -> Iterator[Budget]:
     images, flops = 1_437 * 20, 6.0 * kept
     rounds = {"lth": 5, "omp": 1}.get(method, 0)
-    yield Budget(images, images * flops, images * 2e-4)
-    yield Budget(rounds * images, rounds * images * 6.0 * PRUNABLE, rounds * images * 2e-4)
+    yield Budget(images, images / 1_000, images * flops, images * 2e-4)
+    yield Budget(
+        rounds * images,
+        rounds * images / 1_000,
+        rounds * images * 6.0 * PRUNABLE,
+        rounds * images * 2e-4,
+    )
 
 
 def _measured(
-    place: tuple[str, str],
-    method: str,
-    target: float,
-    seed: int,
+    who: tuple[str, str, str, float, int],
+    sparsity: float,
     metrics: tuple[str, ...],
     readings: Mapping[str, Reading],
     missing: Mapping[str, str],
     collapsed: tuple[str, ...],
 ) -> Measured:
-    who = (*place, method, target, seed)
-    kept = PRUNABLE - round(target * PRUNABLE)
+    method = who[2]
+    kept = PRUNABLE - round(sparsity * PRUNABLE)
     train, find = _budgets(method, kept)
     return Measured(
         network=Network(

@@ -124,6 +124,12 @@ KINDS: dict[str, Kind] = {
         0.003,
         "examples",
     ),
+    "mask-overlap": Kind(
+        spec("mask-overlap", "Mask overlap", "efficiency", "higher", needs=("masks",)),
+        0.4,
+        0.01,
+        "examples",
+    ),
     "class-gap": Kind(
         spec("class-gap", "Worst class gap", "fairness"), 0.06, 0.004, "replicates", wear=3.0
     ),

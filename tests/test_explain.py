@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -10,9 +11,14 @@ from scratchcard.contracts import UserError
 from scratchcard.explain import REGISTRIES, catalogue, guide, page
 
 
-def test_the_committed_guide_is_what_the_docstrings_say() -> None:
-    committed = (Path(__file__).parents[1] / "docs/metrics.md").read_text()
-    assert committed == guide(), "run `make docs`"
+@pytest.mark.parametrize("what", ["metrics", "methods"])
+def test_the_committed_guides_are_what_the_docstrings_say(
+    what: Literal["metrics", "methods"],
+) -> None:
+    committed = (Path(__file__).parents[1] / f"docs/{what}.md").read_text()
+    assert committed == guide(what), "run `make docs`"
+    for name in REGISTRIES[what].names():
+        assert f"(`{name}`)" in committed
 
 
 def test_the_catalogue_has_everything() -> None:

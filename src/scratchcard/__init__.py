@@ -9,7 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scratchcard.contracts import Context, Method, Part, Reading, Task, UserError
+    from scratchcard.contracts import (
+        Context,
+        Method,
+        NotApplicable,
+        Part,
+        Reading,
+        Task,
+        UserError,
+    )
     from scratchcard.masks import Masks
     from scratchcard.metrics.measure import measure
     from scratchcard.probe import Predictions
@@ -22,6 +30,7 @@ _HOMES = {
     "Context": "contracts",
     "Masks": "masks",
     "Method": "contracts",
+    "NotApplicable": "contracts",
     "Part": "contracts",
     "Predictions": "probe",
     "Reading": "contracts",
@@ -41,6 +50,7 @@ __all__ = [
     "Context",
     "Masks",
     "Method",
+    "NotApplicable",
     "Part",
     "Predictions",
     "Reading",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from inspect import Parameter
-from itertools import groupby
-from typing import Any
+from typing import Any, Literal, get_args
 
-from scratchcard.contracts import MethodSpec, MetricSpec, Spec, UserError
+from scratchcard.contracts import Dimension, MethodSpec, MetricSpec, Spec, UserError
 from scratchcard.registry import DATASETS, METHODS, METRICS, MODELS, Registry, did_you_mean
 from scratchcard.report.guide import sections
 
@@ -24,7 +24,7 @@ def catalogue() -> str:
     for title, registry in REGISTRIES.items():
         lines.append(title.capitalize())
         specs = [registry.get(name) for name in registry.names()]
-        lines += [f"  {spec.name:16} {spec.summary}" for spec in specs]
+        lines += [f"  {spec.name:18} {spec.summary}" for spec in specs]
     return "\n".join(lines)
 
 
@@ -44,26 +44,42 @@ def page(name: str) -> str:
     return "\n\n".join(_page(spec) for spec in found)
 
 
-def guide() -> str:
-    """The metrics guide as Markdown: what ``docs/metrics.md`` holds."""
-    parts = [GUIDE]
-    specs = sorted((METRICS.get(name) for name in METRICS.names()), key=lambda s: s.dimension)
-    for dimension, members in groupby(specs, key=lambda spec: spec.dimension):
-        parts.append(f"## {dimension.capitalize()}")
+def guide(what: Literal["metrics", "methods"]) -> str:
+    """A guide as Markdown: what ``docs/metrics.md`` and ``docs/methods.md`` hold."""
+    parts = [
+        f"# {what.capitalize()}",
+        f"Made from the docstrings of the {what} by `make docs`; `scratchcard explain NAME` "
+        "prints the same.",
+    ]
+    specs = [REGISTRIES[what].get(name) for name in REGISTRIES[what].names()]
+    for chapter in CHAPTERS[what]:
+        members = [spec for spec in specs if _chapter(spec) == chapter]
+        parts += [f"## {chapter}"] if members else []
         for spec in members:
             parts += [f"### {spec.title} (`{spec.name}`)", *_facts(spec), _options(spec)]
             parts += [_markdown(heading, text) for heading, text in sections(spec.doc)]
     return "\n\n".join(parts) + "\n"
 
 
-GUIDE = """# Metrics
+CHAPTERS = {
+    "metrics": [dimension.capitalize() for dimension in get_args(Dimension)],
+    "methods": ["Before training", "After training", "During training", "Controls and baselines"],
+}
 
-Made from the metrics' docstrings by `make docs`; `scratchcard explain NAME` prints the same."""
+
+def _chapter(spec: MetricSpec | MethodSpec) -> str:
+    if isinstance(spec, MetricSpec):
+        return spec.dimension.capitalize()
+    return "Controls and baselines" if spec.control else f"{spec.when.capitalize()} training"
 
 
 def _markdown(heading: str, text: str) -> str:
+    text = text.replace("``", "`")
     if heading == "Formula":
         return f"**Formula**\n\n```\n{text}\n```"
+    if heading == "Options":
+        options = re.sub(r"\n +", " ", text).splitlines()
+        return "\n".join(re.sub(r"^(\w+):", r"- `\1`:", option) for option in options)
     return f"**{heading}.** {text}" if heading else text
 
 
@@ -82,7 +98,8 @@ def _facts(spec: Spec) -> list[str]:
         return [*facts, f"Caution: {spec.caution}"] if spec.caution else facts
     if isinstance(spec, MethodSpec):
         data = "looks at training data" if spec.needs_data else "needs no data"
-        return [f"Prunes {spec.when} training; {data}. Version {spec.version}."]
+        when = "A control" if spec.control else f"Prunes {spec.when} training"
+        return [f"{when}; {data}. Version {spec.version}."]
     return [f"Version {spec.version}."]
 
 

@@ -37,15 +37,15 @@ def test_the_path_is_cubic_and_ends_exactly() -> None:
     assert kept == N - round(0.9 * N) == 81
 
 
-def test_a_run_of_full_length_follows_the_paper() -> None:
-    total, method = 60_000, GradualMagnitude()
-    steps = range(0, total, 20)
+def test_a_run_of_full_length_cuts_every_hundred_steps() -> None:
+    """Counted from step 12,040; the last interval is what is left."""
+    total, method = 60_200, GradualMagnitude()
+    steps = range(0, total, 10)
     path = {step: method.sparsity(Moment(step, 400, total), 0.8) for step in steps}
     cuts = {step: sparsity for step, sparsity in path.items() if sparsity is not None}
-    assert list(cuts) == list(range(12_100, 45_001, 100))
-    # Half-way, seven eighths; progress counted from the next step would give 0.7027 there.
-    assert cuts[28_500] == pytest.approx(0.7)
-    assert cuts[45_000] == 0.8
+    assert list(cuts) == [*range(12_140, 45_141, 100), 45_150]
+    assert cuts[28_540] == pytest.approx(0.8 * (1 - (1 - 16_500 / 33_110) ** 3), rel=1e-12)
+    assert cuts[45_150] == 0.8
     assert list(cuts.values()) == sorted(cuts.values())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -158,6 +159,30 @@ def test_the_legend_hides_a_method_in_every_chart(browser: Any, results: Results
     button.send_keys(Keys.SPACE)
     WebDriverWait(browser, 5).until(lambda _: drawn() == before)
     assert button.get_attribute("aria-pressed") == "true"
+
+
+def test_a_double_click_shows_a_method_alone_and_all_again(browser: Any) -> None:
+    buttons = all_of(browser, ".legend button")
+
+    def pressed() -> list[str | None]:
+        return [button.get_attribute("aria-pressed") for button in buttons]
+
+    ActionChains(browser).double_click(buttons[1]).perform()
+    assert pressed() == ["false", "true", "false"]
+    ActionChains(browser).double_click(buttons[1]).perform()
+    assert pressed() == ["true"] * 3
+
+
+def test_pointing_at_a_method_dims_the_others(browser: Any) -> None:
+    def faint() -> list[bool]:
+        paths = all_of(browser, "#chart-0 .mark-symbol path[stroke='var(--m0)']")
+        return [float(path.get_attribute("opacity") or 1) < 0.2 for path in paths]
+
+    first, second = all_of(browser, ".legend button")[:2]
+    ActionChains(browser).move_to_element(second).perform()
+    WebDriverWait(browser, 5).until(lambda _: faint() and all(faint()))
+    ActionChains(browser).move_to_element(first).perform()
+    WebDriverWait(browser, 5).until(lambda _: faint() and not any(faint()))
 
 
 def test_the_download_is_the_long_table(browser: Any, results: Results, tmp_path: Path) -> None:

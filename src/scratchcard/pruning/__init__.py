@@ -4,5 +4,6 @@
 """
 
 from scratchcard.pruning.prune import prune
+from scratchcard.pruning.scored import Scored
 
-__all__ = ["prune"]
+__all__ = ["Scored", "prune"]

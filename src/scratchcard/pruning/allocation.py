@@ -63,10 +63,10 @@ def keep_largest(
         chosen = _pool(alive, kept)
     elif allocation == "lamp":
         pool = _pool({n: lamp(alive[n][mask.flatten()]) for n, mask in masks.items()}, kept)
-        chosen = {name: _largest(score, int(pool[name].sum())) for name, score in alive.items()}
+        chosen = {name: largest(score, int(pool[name].sum())) for name, score in alive.items()}
     else:
         share = counts(masks, sparsity, allocation)
-        chosen = {name: _largest(score, share[name]) for name, score in alive.items()}
+        chosen = {name: largest(score, share[name]) for name, score in alive.items()}
     result = Masks({name: chosen[name].reshape(mask.shape) for name, mask in masks.items()})
     assert result.kept == kept, f"kept {result.kept} weights instead of {kept}"
     return result
@@ -160,12 +160,12 @@ def _check_known(allocation: str) -> None:
 
 def _pool(scores: Mapping[str, torch.Tensor], count: int) -> dict[str, torch.Tensor]:
     """Booleans that mark the ``count`` largest of all layers' flat scores."""
-    chosen = _largest(torch.cat(list(scores.values())), count)
+    chosen = largest(torch.cat(list(scores.values())), count)
     layers = torch.split(chosen, [score.numel() for score in scores.values()])
     return dict(zip(scores, layers, strict=True))
 
 
-def _largest(scores: torch.Tensor, count: int) -> torch.Tensor:
+def largest(scores: torch.Tensor, count: int) -> torch.Tensor:
     """Booleans that mark the ``count`` largest of a flat tensor; of equal ones the first."""
     if count == 0:
         return torch.zeros_like(scores, dtype=torch.bool)

@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from scratchcard.contracts import Context, Method, UserError
 from scratchcard.pruning.dependency import Group, Place, Trial, coupled
-from scratchcard.pruning.omp import OneShotMagnitude, Retrain
+from scratchcard.pruning.retraining import Retraining
 from scratchcard.registry import method
 from scratchcard.structure import Channels
 
@@ -156,7 +156,7 @@ def weights_left(
 
 @method("channels", title="Channel pruning", when="after", needs_data=True)
 @dataclass(frozen=True)
-class TrainedChannels(ChannelPruning):
+class TrainedChannels(Retraining, ChannelPruning):
     """Channel pruning: remove the least important channels of the trained network, for real.
 
     Definition:
@@ -194,35 +194,6 @@ class TrainedChannels(ChannelPruning):
         finetune_lr: As in ``omp``.
     """
 
-    rewind: str = "0ep"
-    retrain: Retrain = "weight-rewinding"
-    finetune_lr: float = 0.01
-
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self._like_omp()
-
-    def _like_omp(self) -> OneShotMagnitude:
-        """The method that retrains in the same way; it checks the options of that."""
-        return OneShotMagnitude(
-            rewind=self.rewind, retrain=self.retrain, finetune_lr=self.finetune_lr
-        )
-
-    @property
-    def scored_at(self) -> str:
-        """Trained weights are scored."""
-        return "end"
-
-    @property
-    def starts_from(self) -> str:
-        """The rewind step."""
-        return self.rewind
-
-    @property
-    def weights(self) -> Literal["rewound", "trained"]:
-        """Of the rewind step, or as they were scored."""
-        return self._like_omp().weights
-
-    def recipe(self, training: Mapping[str, Any], sparsity: float) -> Mapping[str, Any]:
-        """Fine-tuning has a rate of its own."""
-        return self._like_omp().recipe(training, sparsity)
+        ChannelPruning.__post_init__(self)
+        Retraining.__post_init__(self)

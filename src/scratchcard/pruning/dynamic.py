@@ -12,7 +12,7 @@ import torch
 
 from scratchcard.contracts import Context, Method, Moment, Step, UserError
 from scratchcard.masks import Masks
-from scratchcard.pruning.allocation import Allocation, _largest
+from scratchcard.pruning.allocation import Allocation, largest
 from scratchcard.pruning.random import Random
 
 LEAST = 8
@@ -73,8 +73,8 @@ def exchange(
     >>> exchange(mask, weights, gradients, 1)
     tensor([ True, False,  True, False,  True])
     """
-    kept = _largest(_only(drop, mask), int(mask.sum()) - count)
-    grown = _largest(_only(grow, ~kept.reshape(mask.shape)), count)
+    kept = largest(_only(drop, mask), int(mask.sum()) - count)
+    grown = largest(_only(grow, ~kept.reshape(mask.shape)), count)
     return (kept | grown).reshape(mask.shape)
 
 

@@ -12,7 +12,7 @@ from scratchcard.pruning.lth import LotteryTicket
 from scratchcard.registry import method
 
 
-@method("long-dense", title="Long dense", when="before")
+@method("long-dense", title="Long dense", when="before", control=True)
 @dataclass(frozen=True)
 class LongDense(Method):
     """Long dense: nothing is cut, but training lasts as long as the whole lottery.

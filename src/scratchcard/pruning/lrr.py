@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scratchcard.pruning.lth import LotteryTicket
-from scratchcard.pruning.omp import Retrain
+from scratchcard.pruning.retraining import Retrain
 from scratchcard.registry import method
 
 

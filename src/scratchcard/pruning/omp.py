@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
 
-from scratchcard.contracts import Step, UserError
 from scratchcard.pruning.magnitude import Magnitude
+from scratchcard.pruning.retraining import Retraining
 from scratchcard.registry import method
-
-Retrain = Literal["weight-rewinding", "lr-rewinding", "fine-tuning"]
 
 
 @method("omp", title="One-shot magnitude (OMP)", when="after")
 @dataclass(frozen=True)
-class OneShotMagnitude(Magnitude):
+class OneShotMagnitude(Retraining, Magnitude):
     """One-shot magnitude pruning: cut the smallest weights of the trained network, all at once.
 
     Definition:
@@ -49,40 +45,6 @@ class OneShotMagnitude(Magnitude):
         pattern: N:M, such as ``"2:4"``; empty for none.
     """
 
-    rewind: str = "0ep"
-    retrain: Retrain = "weight-rewinding"
-    finetune_lr: float = 0.01
-
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if Step.parse(self.rewind).value and self.retrain == "fine-tuning":
-            raise UserError(
-                f'rewind = "{self.rewind}" means nothing for retrain = "fine-tuning", which '
-                'rewinds nothing; remove it, or take "lr-rewinding"'
-            )
-        if self.finetune_lr <= 0:
-            raise UserError(
-                f"finetune_lr = {self.finetune_lr} must be positive: a share of the recipe's lr"
-            )
-
-    @property
-    def scored_at(self) -> str:
-        """Trained weights are scored."""
-        return "end"
-
-    @property
-    def starts_from(self) -> str:
-        """The rewind step."""
-        return self.rewind
-
-    @property
-    def weights(self) -> Literal["rewound", "trained"]:
-        """Of the rewind step, or as they were scored."""
-        return "rewound" if self.retrain == "weight-rewinding" else "trained"
-
-    def recipe(self, training: Mapping[str, Any], sparsity: float) -> Mapping[str, Any]:
-        """Fine-tuning has a small and constant rate."""
-        if self.retrain != "fine-tuning":
-            return training
-        own = {k: v for k, v in training.items() if k not in ("milestones", "gamma", "warmup")}
-        return {**own, "schedule": "constant", "lr": training["lr"] * self.finetune_lr}
+        Magnitude.__post_init__(self)
+        Retraining.__post_init__(self)

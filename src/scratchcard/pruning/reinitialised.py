@@ -12,7 +12,7 @@ from scratchcard.pruning.control import Control
 from scratchcard.registry import method
 
 
-@method("reinitialised", title="Reinitialised", when="before")
+@method("reinitialised", title="Reinitialised", when="before", control=True)
 @dataclass(frozen=True)
 class Reinitialised(Control):
     """Reinitialised: another method's mask on weights that are drawn anew.

@@ -10,7 +10,7 @@ from scratchcard.pruning.control import Control
 from scratchcard.registry import method
 
 
-@method("shuffled", title="Shuffled mask", when="before")
+@method("shuffled", title="Shuffled mask", when="before", control=True)
 @dataclass(frozen=True)
 class Shuffled(Control):
     """Shuffled mask: another method's layers at their densities, but other weights in them.

@@ -11,7 +11,7 @@ from scratchcard.pruning.control import Control
 from scratchcard.registry import method
 
 
-@method("sign-flipped", title="Sign-flipped", when="before")
+@method("sign-flipped", title="Sign-flipped", when="before", control=True)
 @dataclass(frozen=True)
 class SignFlipped(Control):
     """Sign-flipped: another method's ticket, with the signs of its weights flipped at random.

@@ -13,7 +13,7 @@ from scratchcard.prunable import KINDS, prunable
 from scratchcard.registry import MODELS, method
 
 
-@method("small-dense", title="Small dense", when="before")
+@method("small-dense", title="Small dense", when="before", control=True)
 @dataclass(frozen=True)
 class SmallDense(Method):
     """Small dense: a narrower network of the same architecture, with as many weights as a ticket.

@@ -134,7 +134,7 @@ def _flow(network: nn.Module, masks: Masks, ones: torch.Tensor) -> dict[str, tor
         slopes = gradients(total, weights)
     if not torch.isfinite(total):
         raise UserError(
-            f"the synaptic flow R = {float(total)} is beyond float64: look for weights that are "
+            f"the synaptic flow R = {total.item()} is beyond float64: look for weights that are "
             "infinite or not a number; a network as deep as that needs another method"
         )
     return {name: (w.detach() * slopes[name]).abs().cpu() for name, w in weights.items()}

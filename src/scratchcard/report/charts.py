@@ -12,27 +12,28 @@ import altair as alt
 
 from scratchcard.report import theme, words
 from scratchcard.report.curves import REGIONS, Curve, Dot, Panel, Point
-from scratchcard.report.theme import MARKS
+from scratchcard.report.theme import MARKS, Look
 from scratchcard.results import Results
-from scratchcard.verdict import Band
+from scratchcard.verdict import Band, lineup
 
 HEIGHT = 210
 SHOWN = "indexof(hidden, datum.m) < 0"
+LIT = "lit == '' || lit == datum.m"
+FEW = 6
+"""As many intervals and seeds can lie over each other; those of more are fainter."""
 TIPS = {"who": "method", "at": "sparsity", "value": "value", "by": "evidence"}
 LOG_TICKS = [float(f"{m}e{k}") for k in range(-12, 16) for m in (1, 2, 5)]
 DASHES = ([1, 0], [5, 4], [1.5, 3.5])
 
 
-def spec(methods: Sequence[str], rungs: Sequence[float], *, log: bool) -> dict[str, Any]:
+def spec(looks: Sequence[Look], rungs: Sequence[float], *, log: bool) -> dict[str, Any]:
     """The chart of one metric; its rows are the data sets that ``rows`` makes.
 
     Args:
-        methods: Labels, in the study's order.
+        looks: How each method is drawn, in the order of the legend.
         rungs: The ladder.
         log: Whether the metric's axis is logarithmic.
     """
-    names = [f"m{i}" for i in range(len(methods))]
-    shapes = [look.shape.vega for look in theme.looks(methods).values()]
     ticks = ["0", *(f"{100 * rung:.3g}" for rung in rungs)]
     x = alt.X(
         "x:Q",
@@ -51,12 +52,16 @@ def spec(methods: Sequence[str], rungs: Sequence[float], *, log: bool) -> dict[s
     axis = alt.Axis(title=None, **ticks_y)
     y, low = alt.Y("y:Q", scale=kind, axis=axis), alt.Y("lo:Q", scale=kind, axis=axis)
     high = alt.Y2("hi:Q")
-    colour = alt.Color(
-        "m:N",
-        legend=None,
-        scale=alt.Scale(domain=names, range=[f"var(--{name})" for name in names]),
-    )
-    shape = alt.Shape("m:N", legend=None, scale=alt.Scale(domain=names, range=shapes))
+    colours = [f"var(--m{i})" for i in range(len(looks))]
+    hollow = zip(looks, colours, strict=True)
+    fills = ["var(--paper)" if look.hollow else colour for look, colour in hollow]
+    stroke, tint = _by_method(alt.Stroke, colours), _by_method(alt.Fill, colours)
+    fill = _by_method(alt.Fill, fills)
+    shape = _by_method(alt.Shape, [look.shape.vega for look in looks])
+    controls = [f"m{i}" for i, look in enumerate(looks) if look.control]
+    thin = {"test": f"indexof({controls!r}, datum.m) >= 0", "value": 1.3}
+    width = alt.StrokeWidthValue(1.9, condition=thin)
+    crowd = min(1.0, FEW / max(1, len(looks)))
     dash = alt.StrokeDash(
         "region:N", legend=None, scale=alt.Scale(domain=list(REGIONS), range=list(DASHES))
     )
@@ -66,23 +71,37 @@ def spec(methods: Sequence[str], rungs: Sequence[float], *, log: bool) -> dict[s
     seeds, curves, points = (
         _data(name).transform_filter(SHOWN) for name in ("seeds", "curves", "points")
     )
+    alone = points.transform_filter("datum.alone")
     chart = alt.layer(
         dense.mark_rect(**MARKS["dense-band"]).encode(low, high),
-        points.mark_area(**MARKS["interval"]).encode(x, low, high, fill=colour),
+        points.mark_area(**MARKS["interval"]).encode(x, low, high, tint, _lit(0.13 * crowd)),
+        alone.mark_rule(**MARKS["bar"]).encode(x, low, high, stroke, _lit(0.5)),
         dense.mark_rule(**MARKS["dense-line"]).encode(y),
-        curves.mark_line(**MARKS["curve"]).encode(x, y, colour, dash, run),
-        seeds.mark_point(**MARKS["seed"]).encode(x, y, fill=colour, tooltip=tip),
-        points.mark_point(**MARKS["mean"]).encode(x, y, shape, fill=colour, tooltip=tip),
+        curves.mark_line(**MARKS["curve"]).encode(x, y, stroke, dash, run, width, _lit(1)),
+        seeds.mark_point(**MARKS["seed"]).encode(x, y, tint, _lit(0.4 * crowd), tooltip=tip),
+        points.mark_point(**MARKS["mean"]).encode(x, y, shape, fill, stroke, _lit(1), tooltip=tip),
         twins.mark_point(**MARKS["dense-seed"]).encode(x, y, tooltip=tip),
     ).properties(
         width="container",
         height=HEIGHT,
         autosize=alt.AutoSizeParams(type="fit", contains="padding"),
     )
-    made: dict[str, Any] = chart.add_params(alt.param(name="hidden", value=[])).to_dict(
-        validate=False
-    )
+    # Layers share a scale unless told otherwise, and hollow markers would be filled.
+    chart = chart.resolve_scale(fill="independent")
+    signals = alt.param(name="hidden", value=[]), alt.param(name="lit", value="")
+    made: dict[str, Any] = chart.add_params(*signals).to_dict(validate=False)
     return {**made, "config": theme.vega()}
+
+
+def _by_method(channel: Any, values: Sequence[Any]) -> Any:
+    """An encoding by method, without a legend: the page has its own."""
+    names = [f"m{i}" for i in range(len(values))]
+    return channel("m:N", legend=None, scale=alt.Scale(domain=names, range=list(values)))
+
+
+def _lit(opacity: float) -> Any:
+    """The opacity of a mark, next to nothing while another method is pointed at."""
+    return alt.OpacityValue(0.08 * opacity, condition={"test": LIT, "value": round(opacity, 3)})
 
 
 def _data(name: str) -> alt.Chart:
@@ -91,15 +110,20 @@ def _data(name: str) -> alt.Chart:
 
 def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
     """The named data sets of one panel."""
-    keys = {method: f"m{i}" for i, method in enumerate(results.methods)}
-    curves = [(keys[curve.method], results.methods[curve.method], curve) for curve in panel.curves]
+    keys = {method: f"m{i}" for i, method in enumerate(lineup(results))}
+    titles = {
+        m: f"{t} (control)" if m in results.controls else t for m, t in results.methods.items()
+    }
+    # Controls first: what is drawn later lies on top.
+    drawn = sorted(panel.curves, key=lambda curve: curve.method not in results.controls)
+    curves = [(keys[curve.method], titles[curve.method], curve) for curve in drawn]
     band = panel.band
     return {
         "dense": [] if band is None else [_band(panel, band)],
         "twins": [_seed(panel, dot, "Dense twin") for dot in panel.dense],
         "curves": [row for key, _, curve in curves for row in _segments(curve, key)],
         "points": [
-            {"m": key, **_mean(panel, point, title)}
+            {"m": key, "alone": len(curve.points) == 1, **_mean(panel, point, title)}
             for key, title, curve in curves
             for point in curve.points
         ],
@@ -136,7 +160,7 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
         "lo": _trim(point.mean if point.lo is None else panel.cut(point.lo)),
         "hi": _trim(point.mean if point.hi is None else panel.cut(point.hi)),
         "who": title,
-        "at": words.percent(point.sparsity),
+        "at": _at(point.sparsity, point.target),
         "value": words.value(panel.spec, point.mean / panel.scale) + _unit(panel),
         "by": f"mean of {words.count(point.seeds, 'seed')}" + (f": {call}" if call else ""),
     }
@@ -148,10 +172,16 @@ def _seed(panel: Panel, dot: Dot, title: str) -> dict[str, Any]:
         "x": _trim(dot.x),
         "y": _trim(dot.value),
         "who": title,
-        "at": words.percent(dot.sparsity),
+        "at": _at(dot.sparsity, dot.target),
         "value": number + _unit(panel),
         "by": f"seed {dot.seed}, n = {dot.n:,}",
     }
+
+
+def _at(sparsity: float, target: float) -> str:
+    """Its own sparsity; what is dense at a rung names the rung."""
+    dense = f"dense, for {words.percent(target)}"
+    return dense if target and not sparsity else words.percent(sparsity)
 
 
 def _unit(panel: Panel) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchcard.contracts import MetricSpec, Reading
 from scratchcard.results import Measured, Results
-from scratchcard.verdict import Band, Comparison, Region, Ticket, Verdict
+from scratchcard.verdict import Band, Comparison, Region, Ticket, Verdict, lineup
 
 REGIONS: tuple[Region, ...] = ("I", "II", "III")
 
@@ -24,6 +24,7 @@ class Dot:
 
     x: float
     sparsity: float
+    target: float
     value: float
     stderr: float
     n: int
@@ -124,9 +125,24 @@ class Panel:
         return "%" if self.scale == 100 else ""
 
 
-def ladder(results: Results) -> tuple[float, ...]:
+def targets(results: Results) -> tuple[float, ...]:
     """The sparsities aimed at, from the densest on, without the dense twin's 0."""
     return tuple(sorted({m.network.target for m in results.networks if m.network.target > 0}))
+
+
+def ladder(results: Results) -> tuple[float, ...]:
+    """The rungs of the axis: the targets of the methods that visit most, and any sparser one.
+
+    A method with a sparsity of its own (2:4) stands between two rungs; it adds none for the others.
+    """
+    visited: dict[str, set[float]] = {}
+    for m in results.networks:
+        if m.network.target > 0:
+            visited.setdefault(m.network.method, set()).add(m.network.target)
+    longest = max(map(len, visited.values()), default=0)
+    rungs = {t for own in visited.values() if len(own) == longest for t in own}
+    sparser = {t for own in visited.values() for t in own if t > max(rungs)}
+    return tuple(sorted(rungs | sparser))
 
 
 def ordered(results: Results) -> list[str]:
@@ -200,7 +216,7 @@ def _panel(
         scale,
         _scaled(band, scale) if band is not None and math.isfinite(band.mean) else None,
         dots([m for m in read if m.network.method == "dense"]),
-        tuple(curve(method) for method in results.methods),
+        tuple(curve(method) for method in lineup(results)),
     )
 
 
@@ -211,8 +227,9 @@ def _scaled(band: Band, scale: float) -> Band:
 
 def _dot(m: Measured, reading: Reading, scale: float, rungs: Sequence[float]) -> Dot:
     return Dot(
-        position(m.sparsity, rungs),
+        position(m.position, rungs),
         m.sparsity,
+        m.network.target,
         scale * reading.value,
         scale * reading.stderr,
         reading.n,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ from matplotlib.ticker import StrMethodFormatter
 from scratchcard.report import curves, theme
 from scratchcard.report.curves import Curve, Panel
 from scratchcard.results import Results
-from scratchcard.verdict import Verdict
+from scratchcard.verdict import Verdict, lineup
 
 WIDTH = 6.5
 """Inches of text on a TMLR page."""
 TOGETHER = 4
 """More methods than this are spread over two panels that share their axis, as in the paper."""
+MOST = 6
+"""More than this in a panel, and there are twice as many panels."""
+CROWD = 12
+"""More entries than this make a legend of small type."""
 ACROSS = 3
 """Small multiples in a row of the overview."""
 DASHES = {"I": "solid", "II": (0, (3, 1.6)), "III": (0, (1, 1.4))}
@@ -48,52 +53,57 @@ def write(results: Results, verdict: Verdict, folder: Path) -> list[Path]:
 
 
 def one(results: Results, panels: Sequence[Panel]) -> Figure:
-    """A metric: a row per data set and model, the methods in one panel or two."""
-    groups = halves(list(results.methods))
-    width = WIDTH if len(groups) > 1 else 0.62 * WIDTH
-    figure = Figure(figsize=(width, 0.45 + 1.75 * len(panels)), layout="constrained")
-    rows = figure.subplots(len(panels), len(groups), sharex=True, sharey="row", squeeze=False)
-    for panel, row in zip(panels, rows, strict=True):
-        for group, axes in zip(groups, row, strict=True):
-            draw(axes, results, panel, group)
-        row[0].set_ylabel(_label(panel))
+    """A metric: a data set and model after the other, the methods in one panel or pairs of them."""
+    groups = shared(list(lineup(results)))
+    across = min(2, len(groups))
+    deep = len(panels) * len(groups) // across
+    width = WIDTH if across > 1 else 0.62 * WIDTH
+    figure = Figure(layout="constrained")
+    rows = figure.subplots(deep, across, sharex=True, sharey="row", squeeze=False)
+    drawn = [(panel, group) for panel in panels for group in groups]
+    for (panel, group), axes in zip(drawn, rows.flat, strict=True):
+        draw(axes, results, panel, group)
+    for panel, row in zip(panels, rows[:: deep // len(panels)], strict=True):
         if len(results.settings) > 1:
             row[0].set_title(f"{panel.data} · {panel.model}", loc="left")
+    for row, (panel, _) in zip(rows, drawn[::across], strict=True):
+        row[0].set_ylabel(_label(panel))
     for axes in rows[-1]:
         axes.set_xlabel("sparsity, %")
-    _legend(figure, results)
+    figure.set_size_inches(width, 0.3 + 1.75 * deep + _legend(figure, results, width))
     return figure
 
 
 def overview(results: Results, panels: Sequence[Panel]) -> Figure:
     """Every panel as a small multiple, under one legend."""
     deep = -(-len(panels) // ACROSS)
-    figure = Figure(figsize=(WIDTH, 0.5 + 1.45 * deep), layout="constrained")
+    figure = Figure(layout="constrained")
     grid = figure.subplots(deep, ACROSS, sharex=True, squeeze=False)
     for i, axes in enumerate(grid.flat):
         if i >= len(panels):
             axes.set_axis_off()
             continue
-        draw(axes, results, panels[i], list(results.methods))
+        draw(axes, results, panels[i], lineup(results))
         where = f"{panels[i].data} · {panels[i].model}: " if len(results.settings) > 1 else ""
         axes.set_title(where + _label(panels[i]), loc="left")
         if i + ACROSS >= len(panels):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("sparsity, %")
-    _legend(figure, results)
+    figure.set_size_inches(WIDTH, 0.35 + 1.45 * deep + _legend(figure, results, WIDTH))
     return figure
 
 
-def halves(methods: list[str]) -> list[list[str]]:
-    """The methods of each panel, in the study's order.
+def shared(methods: list[str]) -> list[list[str]]:
+    """The methods of each panel, in their order: one panel, or an even number of them.
 
-    >>> halves(["lth", "random", "omp", "snip", "grasp", "synflow"])
+    >>> shared(["lth", "random", "omp", "snip", "grasp", "synflow"])
     [['lth', 'random', 'omp'], ['snip', 'grasp', 'synflow']]
     """
     if len(methods) <= TOGETHER:
         return [methods]
-    middle = -(-len(methods) // 2)
-    return [methods[:middle], methods[middle:]]
+    parts = 2 * -(-len(methods) // (2 * MOST))
+    ends = [len(methods) * part // parts for part in range(parts + 1)]
+    return [methods[a:b] for a, b in pairwise(ends)]
 
 
 def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> None:
@@ -108,10 +118,11 @@ def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> 
         axes.axhline(panel.band.mean, color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
     twins = [dot.value for dot in panel.dense]
     axes.plot([0.0] * len(twins), twins, ".", color=INK, alpha=0.6, markersize=2.5)
-    looks = theme.looks(results.methods)
-    for curve in panel.curves:
+    looks = theme.looks(lineup(results), results.controls)
+    crowd = min(1.0, MOST / max(1, len(methods)))
+    for curve in sorted(panel.curves, key=lambda curve: not looks[curve.method].control):
         if curve.method in methods:
-            _curve(axes, curve, looks[curve.method])
+            _curve(axes, curve, looks[curve.method], crowd)
     ticks = range(len(rungs) + 1)
     names = ["0", *(f"{100 * rung:.3g}" for rung in rungs)]
     every = -(-len(names) // 7)
@@ -120,31 +131,45 @@ def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> 
     axes.set_ylim(*panel.domain)
 
 
-def _curve(axes: Axes, curve: Curve, look: theme.Look) -> None:
+def _curve(axes: Axes, curve: Curve, look: theme.Look, crowd: float) -> None:
+    """One method; intervals and seeds are fainter by ``crowd`` where many lie over each other."""
     colour = look.hue.light
     banded = [(p.x, p.lo, p.hi) for p in curve.points if p.lo is not None and p.hi is not None]
     if banded:
         x, lo, hi = zip(*banded, strict=True)
-        axes.fill_between(x, lo, hi, color=colour, alpha=0.13, linewidth=0)
+        axes.fill_between(x, lo, hi, color=colour, alpha=0.13 * crowd, linewidth=0)
+        if len(curve.points) == 1:
+            axes.vlines(x, lo, hi, color=colour, alpha=0.5, linewidth=0.8)
     for region, points in curve.runs():
         axes.plot(
             [p.x for p in points],
             [p.mean for p in points],
             color=colour,
-            linewidth=1.2,
+            linewidth=0.8 if look.control else 1.2,
             linestyle=DASHES[region],
         )
     seeds = [dot.x for dot in curve.dots], [dot.value for dot in curve.dots]
-    axes.plot(*seeds, ".", color=colour, alpha=0.4, markersize=2.5, markeredgewidth=0)
+    axes.plot(*seeds, ".", color=colour, alpha=0.4 * crowd, markersize=2.5, markeredgewidth=0)
     means = [p.x for p in curve.points], [p.mean for p in curve.points]
-    axes.plot(*means, look.shape.matplotlib, color=colour, markersize=3.4, markeredgewidth=0)
+    axes.plot(*means, look.shape.matplotlib, markersize=3.4, **_marker(look))
+
+
+def _marker(look: theme.Look) -> dict[str, Any]:
+    """The colours of a marker, filled or hollow."""
+    colour = look.hue.light
+    return {
+        "color": colour,
+        "markerfacecolor": "white" if look.hollow else colour,
+        "markeredgewidth": 0.8 if look.hollow else 0.0,
+    }
 
 
 def _label(panel: Panel) -> str:
     return f"{panel.title} ({panel.unit})" if panel.unit else panel.title
 
 
-def _legend(figure: Figure, results: Results) -> None:
+def _legend(figure: Figure, results: Results, width: float) -> float:
+    """Draw the legend into a figure of this width; returns the inches it is high."""
     handles: list[Any] = [
         (
             Patch(color=INK, alpha=0.08, linewidth=0),
@@ -152,19 +177,23 @@ def _legend(figure: Figure, results: Results) -> None:
         )
     ]
     labels = ["Dense twin"]
-    for method, look in theme.looks(results.methods).items():
-        marker = look.shape.matplotlib
-        handles.append(Line2D([], [], color=look.hue.light, marker=marker, markersize=3.6, lw=1.2))
-        labels.append(results.methods[method])
-    wide = 0.5 + 0.06 * max(map(len, labels))  # inches of handle and text at this size of type
-    columns = max(1, int(figure.get_figwidth() / wide))
+    for method, look in theme.looks(lineup(results), results.controls).items():
+        thick, marker = 0.8 if look.control else 1.2, look.shape.matplotlib
+        handles.append(Line2D([], [], marker=marker, markersize=3.6, lw=thick, **_marker(look)))
+        labels.append(results.methods[method] + (" (control)" if look.control else ""))
+    # Inches of handle and text at this size of type.
+    size, wide = (7.5, 0.05) if len(labels) > CROWD else (8.5, 0.06)
+    wide = 0.45 + wide * max(map(len, labels))
+    columns = min(max(1, int(width / wide)), len(labels))
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=min(columns, len(labels)),
+        ncols=columns,
+        fontsize=size,
         handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
     )
+    return 0.019 * size * -(-len(labels) // columns)
 
 
 def _save(figure: Figure, folder: Path, name: str) -> list[Path]:

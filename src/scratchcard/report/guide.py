@@ -13,8 +13,8 @@ from scratchcard.contracts import MetricSpec
 from scratchcard.results import Results
 
 HEADINGS = (
-    *("Definition", "Formula", "Motivation", "Advantages", "Limitations", "Limits"),
-    *("Source", "Sources", "References", "Note"),
+    *("Definition", "Formula", "Motivation", "Use", "Advantages", "Limitations", "Limits"),
+    *("Source", "Sources", "References", "Note", "Options"),
 )
 CODE = ("Args", "Arguments", "Returns", "Raises", "Attributes", "Yields", "Example", "Examples")
 _HEADING = re.compile(rf"({'|'.join((*HEADINGS, *CODE))}):[ \t]*(.*)")
@@ -63,7 +63,7 @@ def sections(doc: str) -> list[tuple[str, str]]:
         else:
             found[-1][1].append(line)
     texts = [
-        (heading, _plain(lines, unwrap=heading != "Formula"))
+        (heading, _plain(lines, unwrap=heading not in ("Formula", "Options")))
         for heading, lines in found
         if heading not in CODE
     ]
@@ -71,7 +71,7 @@ def sections(doc: str) -> list[tuple[str, str]]:
 
 
 def _plain(lines: list[str], *, unwrap: bool) -> str:
-    """The text of a section, without indentation and doctests; a formula keeps its lines."""
+    """The text of a section without indentation and doctests; lines are kept if not unwrapped."""
     paragraphs = inspect.cleandoc("\n".join(lines)).split("\n\n")
     text = "\n\n".join(p for p in paragraphs if not p.lstrip().startswith(">>>"))
     return re.sub(r"(?<=\S)\n(?=\S)", " ", text).strip() if unwrap else text.strip()

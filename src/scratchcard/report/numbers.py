@@ -6,7 +6,7 @@ Readings are fractions everywhere else; only here they turn into percent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from scratchcard.contracts import MetricSpec
 from scratchcard.verdict import Comparison
@@ -102,6 +102,21 @@ def amount(number: float) -> str:
         if abs(number) >= 0.9995 * size:
             return f"{_significant(number / size)} {letter}"
     return _significant(number)
+
+
+def sparse(sparsity: float) -> str:
+    """A network's own sparsity: ``59 %``, or ``dense`` where nothing is cut."""
+    return percent(sparsity) if sparsity else "dense"
+
+
+def few(items: Sequence[str], most: int) -> str:
+    """``listing`` of the first ``most`` items and how many more there are; one more is named too.
+
+    >>> few(["a", "b", "c", "d"], 2), few(["a", "b", "c"], 2)
+    ('a, b and 2 more', 'a, b and c')
+    """
+    rest = len(items) - most
+    return listing([*items[:most], f"{rest} more"] if rest > 1 else items)
 
 
 def listing(items: Iterable[str]) -> str:

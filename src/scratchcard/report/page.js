@@ -32,16 +32,29 @@ for (const control of $(".rungs")) {
   show(control.querySelector("input:checked").value);
 }
 
-// Charts: one specification, a data set a panel; the legend hides a method in all of them.
+// Charts: one specification, a data set a panel; the legend hides and lights a method in all.
 const views = [];
 const hidden = () => $(".legend button[aria-pressed=false]").map((button) => button.value);
 function toggle(button) {
   button.ariaPressed = button.ariaPressed === "false" ? "true" : "false";
   for (const view of views) view.signal("hidden", hidden()).runAsync();
 }
+function alone(button) {
+  const others = $(".legend button").filter((other) => other !== button);
+  const all = others.every((other) => other.ariaPressed === "false");
+  for (const other of others) other.ariaPressed = String(all);
+  button.ariaPressed = "false"; // toggled on again, which tells the charts too
+  toggle(button);
+}
+function light(method) {
+  for (const view of views) view.signal("lit", method).runAsync();
+}
 for (const button of $(".legend button")) {
   button.disabled = false;
   button.addEventListener("click", () => toggle(button));
+  button.addEventListener("dblclick", () => alone(button));
+  button.addEventListener("pointerenter", () => light(button.ariaPressed === "true" ? button.value : ""));
+  button.addEventListener("pointerleave", () => light(""));
 }
 async function draw() {
   const { specs, panels } = read("charts");

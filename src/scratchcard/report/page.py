@@ -9,7 +9,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ import vl_convert
 from markupsafe import Markup
 
 from scratchcard.report import charts, curves, guide, tables, theme, words
-from scratchcard.report.summary import GLYPHS, badges, chosen_rung, facts, warnings
+from scratchcard.report.summary import GLYPHS, badges, chosen_rung, controls, facts, warnings
 from scratchcard.results import Results, csv_text, long_table
-from scratchcard.verdict import Verdict, voters
+from scratchcard.verdict import Verdict, lineup, voters
 
 HERE = Path(__file__).parent
 CAVEAT = 64
@@ -38,36 +38,38 @@ def render(
         verdict: What ``verdict.judge`` says of it.
         evidence: Anything that backs the numbers, by name: versions, machine, command.
     """
-    rungs = curves.ladder(results)
+    rungs, targets = curves.ladder(results), curves.targets(results)
     panels = curves.panels(results, verdict)
-    judged = verdict.tickets if voters(results) else ()
+    looks = theme.looks(lineup(results), results.controls)
+    judged = sorted(
+        verdict.tickets if voters(results) else (), key=lambda t: t.method in results.controls
+    )
     script = (HERE / "page.js").read_text(encoding="utf-8")
     return _template().render(
         results=results,
         policy=_policy(vega_bundle(), script),
-        style=Markup(_style(results)),
+        style=Markup(_style(looks.values())),
         facts=facts(results),
         headline=_paragraphs(words.sentences(results, verdict)),
         badges=badges(results, verdict),
         glyphs=GLYPHS,
         ladder=" to ".join(
-            words.percent(rung) for rung in dict.fromkeys((*rungs[:1], *rungs[-1:]))
+            words.percent(rung) for rung in dict.fromkeys((*targets[:1], *targets[-1:]))
         ),
         tickets=[words.ticket_sentence(ticket, results) for ticket in judged],
         rungs=[
-            {"value": f"{rung:g}", "text": words.percent(rung).removesuffix(" %")} for rung in rungs
+            {"value": f"{rung:g}", "text": words.percent(rung).removesuffix(" %")}
+            for rung in targets
         ],
-        chosen=f"{chosen_rung(verdict, rungs):g}",
+        chosen=f"{chosen_rung(results, verdict, rungs):g}",
         scorecards=[
             tables.scorecard(results, verdict, setting, rung)
-            for rung in rungs
+            for rung in targets
             for setting in results.settings
             if any((t.data, t.model, t.target) == (*setting, rung) for t in judged)
         ],
-        legend=[
-            {"title": results.methods[method], "path": look.shape.path}
-            for method, look in theme.looks(results.methods).items()
-        ],
+        legend=_legend(results, looks),
+        controls=controls(results),
         panels=_captions(results, panels),
         breaking=[tables.breaking(results, setting) for setting in results.settings if judged],
         numbers=[tables.numbers(results, setting) for setting in results.settings],
@@ -75,7 +77,7 @@ def render(
         guide=guide.entries(results),
         warnings=warnings(results, verdict),
         evidence={name: str(value) for name, value in (evidence or {}).items()},
-        charts=Markup(_json(_charts(results, rungs, panels))),
+        charts=Markup(_json(_charts(results, list(looks.values()), rungs, panels))),
         csv=Markup(_packed(results)),
         filename=f"{results.study}.csv",
         vega=Markup(vega_bundle()),
@@ -106,8 +108,8 @@ def _policy(*scripts: str) -> str:
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:"
 
 
-def _style(results: Results) -> str:
-    light, dark = theme.variables(results.methods)
+def _style(looks: Iterable[theme.Look]) -> str:
+    light, dark = theme.variables(looks)
     sheet = (HERE / "page.css").read_text(encoding="utf-8")
     night = f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
     return f"{sheet}:root {{ {light} }}\n{night}"
@@ -117,6 +119,15 @@ def _paragraphs(sentences: Sequence[str]) -> list[str]:
     """The sentence to be set large (with the next, if it is a mere caveat), then the rest."""
     lead = 1 if len(sentences[0]) > CAVEAT else 2
     return [" ".join(part) for part in (sentences[:lead], sentences[lead:]) if part]
+
+
+def _legend(results: Results, looks: Mapping[str, theme.Look]) -> list[dict[str, object]]:
+    """Every method with its look; ``first`` marks where the controls begin."""
+    first = next((method for method, look in looks.items() if look.control), None)
+    return [
+        {"title": results.methods[method], "look": look, "first": method == first}
+        for method, look in looks.items()
+    ]
 
 
 def _captions(
@@ -132,13 +143,15 @@ def _captions(
 
 
 def _charts(
-    results: Results, rungs: Sequence[float], panels: Sequence[curves.Panel]
+    results: Results,
+    looks: Sequence[theme.Look],
+    rungs: Sequence[float],
+    panels: Sequence[curves.Panel],
 ) -> dict[str, Any]:
-    methods = list(results.methods)
     return {
         "specs": {
-            "linear": charts.spec(methods, rungs, log=False),
-            "log": charts.spec(methods, rungs, log=True),
+            "linear": charts.spec(looks, rungs, log=False),
+            "log": charts.spec(looks, rungs, log=True),
         },
         "panels": [
             {

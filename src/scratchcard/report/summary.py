@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from scratchcard.contracts import VOTING, Dimension
 from scratchcard.report import numbers, words
+from scratchcard.report.curves import targets
+from scratchcard.report.phrases import empty_layers
 from scratchcard.report.tables import named
-from scratchcard.results import Results
-from scratchcard.verdict import Call, Ticket, Verdict
+from scratchcard.report.words import NAMES
+from scratchcard.results import Cell, Results
+from scratchcard.verdict import Call, Ticket, Verdict, lineup
 
-GLYPHS: dict[Call | None, str] = {
+Mark = Call | Literal["absent"] | None
+"""A call, ``absent`` where a method has no rung, or None where nothing was read."""
+GLYPHS: dict[Mark, str] = {
     "better": "+",
     "matches": "=",
     "worse": numbers.MINUS,
     "undecided": "?",
+    "absent": "",
     None: "",
 }
 
@@ -26,8 +33,9 @@ class Strip:
     """A method's calls along the ladder."""
 
     title: str
-    calls: tuple[Call | None, ...]
+    calls: tuple[Mark, ...]
     label: str
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,18 +71,24 @@ def _badge(
     if dimension in verdict.unmeasured:
         return Badge(dimension, "Not measured yet", ())
     rows, reach = [], {}
-    for method, title in results.methods.items():
-        own = sorted((t for t in tickets if t.method == method), key=lambda t: t.target)
-        calls = tuple(t.dimensions[dimension] for t in own)
-        said = [f"{words.percent(t.target)} {t.dimensions[dimension] or 'unread'}" for t in own]
-        rows.append(Strip(title, calls, f"{title}: {', '.join(said)}"))
-        reach[title] = _holds(own, dimension)
+    rungs = targets(results)
+    for method in lineup(results):
+        control = method in results.controls
+        title = results.methods[method]
+        own = {t.target: t for t in tickets if t.method == method}
+        calls = {target: ticket.dimensions[dimension] for target, ticket in own.items()}
+        strip: list[Mark] = [calls.get(t, "absent") for t in rungs]
+        said = [f"{words.percent(t)} {calls[t] or 'unread'}" for t in rungs if t in calls]
+        name = f"{title} (control)" if control else title
+        rows.append(Strip(title, tuple(strip), f"{name}: {', '.join(said)}", control))
+        if not control:
+            reach[title] = _holds([own[t] for t in sorted(own)], dimension)
     furthest = max(reach.values(), default=0)
     if furthest == 0:
         return Badge(dimension, "No method is shown to hold", tuple(rows))
     best = [title for title, target in reach.items() if target == furthest]
     hold = "holds" if len(best) == 1 else "hold"
-    state = f"{words.listing(best)} {hold} to {words.percent(furthest)}"
+    state = f"{words.few(best, NAMES)} {hold} to {words.percent(furthest)}"
     return Badge(dimension, state, tuple(rows))
 
 
@@ -88,12 +102,29 @@ def _holds(tickets: Sequence[Ticket], dimension: Dimension) -> float:
     return last
 
 
-def chosen_rung(verdict: Verdict, rungs: Sequence[float]) -> float:
-    """Where the scorecard opens: the sparsest rung where one keeps up or has its accuracy."""
-    passing = [t.target for t in verdict.tickets if t.measured == "pass"]
-    near = [t.target for t in verdict.tickets if t.region == "I"]
+def chosen_rung(results: Results, verdict: Verdict, rungs: Sequence[float]) -> float:
+    """Where the scorecard opens: the sparsest rung where one keeps up or has its accuracy.
+
+    Controls do not count, nor do methods that stand between the rungs.
+    """
+    tickets = [t for t in verdict.tickets if t.method not in results.controls]
+    passing = [t.target for t in tickets if t.measured == "pass" and t.target in rungs]
+    near = [t.target for t in tickets if t.region == "I" and t.target in rungs]
     halfway = [rungs[len(rungs) // 2]] if rungs else [0.0]
     return max(passing or near or halfway)
+
+
+def controls(results: Results) -> str:
+    """What the controls are for, and which they are; empty if there are none."""
+    titles = [results.methods[m] for m in lineup(results) if m in results.controls]
+    if not titles:
+        return ""
+    one = len(titles) == 1
+    return (
+        f"{words.listing(titles)} {'is a control' if one else 'are controls'}: what a ticket "
+        f"should do better than. {'It is' if one else 'They are'} compared with dense like the "
+        f"rest, but the verdict does not speak of {'it' if one else 'them'}."
+    )
 
 
 def facts(results: Results) -> str:
@@ -109,31 +140,57 @@ def facts(results: Results) -> str:
 
 def warnings(results: Results, verdict: Verdict) -> list[str]:
     """What a reader must know before trusting a number."""
-    found = []
-    seeds = _seeds(results)
+    seeds, found = _seeds(results), list[str]()
     if seeds == 1:
         found.append("One seed: the numbers speak of these networks, not of the methods.")
     elif seeds < 5:
         found.append(f"{words.count(seeds, 'seed')} only: the intervals are wide.")
     for dimension in verdict.unmeasured:
         found.append(f"{dimension.capitalize()} was not measured, so no ticket can pass outright.")
-    collapsed = defaultdict(set)
-    failures = defaultdict(list)
-    for m in results.networks:
-        who = f"{results.methods.get(m.network.method, 'Dense twin')}"
-        if m.network.method != "dense":
-            who += f" at {words.percent(m.network.target)}"
-        if len(results.settings) > 1:
-            who += f" on {m.network.data} · {m.network.model}"
-        for layer in m.collapsed:
-            collapsed[who].add(layer)
-        for label, why in m.missing.items():
-            failures[who, why, m.network.seed].append(results.metrics[label].title)
-    for who, layers in collapsed.items():
-        found.append(f"{who}: no weights are left in {', '.join(sorted(layers))}.")
-    for (who, why, seed), titles in failures.items():
-        found.append(f"{who}, seed {seed}: {', '.join(titles)} missing: {why}")
+    return found + _collapsed(results) + _missing(results)
+
+
+def _collapsed(results: Results) -> list[str]:
+    """Which tickets have lost whole layers, and in how many seeds."""
+    found = []
+    for cell, members in results.groups.items():
+        broken = [m for m in members if m.collapsed]
+        if broken:
+            who = _place(results, cell, cell.target)
+            seeds = f" in {len(broken)} of {words.count(len(members), 'seed')}"
+            found.append(f"{who}: no weights are left in {empty_layers(broken)}{seeds}.")
     return found
+
+
+def _missing(results: Results) -> list[str]:
+    """What could not be read, seed by seed, and what does not apply, method by method."""
+    failures: dict[tuple[str, str, int], list[str]] = defaultdict(list)
+    silent: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for cell, members in results.groups.items():
+        for m in members:
+            for label, why in m.unread.items():
+                failures[_place(results, cell, cell.target), why, m.network.seed].append(label)
+            for label, why in m.silent.items():
+                silent[_place(results, cell), why].setdefault(label)
+    return [
+        *(
+            f"{who}, seed {k}: {_titles(results, on)} missing: {why}"
+            for (who, why, k), on in failures.items()
+        ),
+        *(f"{who}: {_titles(results, on)} {why}" for (who, why), on in silent.items()),
+    ]
+
+
+def _place(results: Results, cell: Cell, target: float = 0.0) -> str:
+    """``SNIP at 59 % on digits · mlp``, the setting where there are several."""
+    who = results.methods.get(cell.method, "Dense twin")
+    at = f" at {words.percent(target)}" if target else ""
+    setting = named((cell.data, cell.model), results)
+    return who + at + (f" on {setting}" if setting else "")
+
+
+def _titles(results: Results, labels: Iterable[str]) -> str:
+    return ", ".join(results.metrics[label].title for label in labels)
 
 
 def _seeds(results: Results) -> int:

@@ -12,9 +12,11 @@ from statistics import fmean, stdev
 
 from scratchcard.contracts import Reading
 from scratchcard.report import words
+from scratchcard.report.numbers import sparse
+from scratchcard.report.phrases import NEAR, empty_layers, members_of
+from scratchcard.results import NOT_APPLICABLE, NOT_RUN, Measured, Results
 from scratchcard.results import Cell as Group
-from scratchcard.results import Measured, Results
-from scratchcard.verdict import Comparison, Ticket, Verdict, voters
+from scratchcard.verdict import Comparison, Ticket, Verdict, lineup, voters
 from scratchcard.verdict.sensitivity import ENOUGH, Break, breaks
 
 
@@ -61,30 +63,47 @@ def scorecard(results: Results, verdict: Verdict, setting: tuple[str, str], targ
     """Methods by voting metrics at one rung: differences in units of the margin."""
     votes = voters(results)
     tickets = [t for t in verdict.tickets if (t.data, t.model, t.target) == (*setting, target)]
+    tickets.sort(key=lambda t: t.method in results.controls)
     head = [Cell("Method"), Cell("Outcome")]
     head += [_column(results, label, margin=True) for label in votes]
     return Table(
         " · ".join(filter(None, [named(setting, results), words.percent(target) + " sparse"])),
         (*head, Cell("Paper's rules")),
-        tuple(Row(tuple(_scores(results, ticket, votes))) for ticket in tickets),
+        tuple(
+            Row(tuple(_scores(results, ticket, votes)), _kind(results, ticket.method))
+            for ticket in tickets
+        ),
         f"{target:g}",
     )
 
 
 def _scores(results: Results, ticket: Ticket, votes: Sequence[str]) -> Iterable[Cell]:
-    title = results.methods[ticket.method]
-    exact = abs(ticket.sparsity - ticket.target) >= 0.0005
-    yield Cell(title, words.percent(ticket.sparsity) if exact else "", title, hint=title)
-    hint = words.ticket_sentence(ticket, results)
-    yield Cell(ticket.outcome, "", ticket.outcome, f"outcome {ticket.outcome}", hint)
+    title, hint = results.methods[ticket.method], words.ticket_sentence(ticket, results)
+    control = ticket.method in results.controls
+    far = abs(ticket.sparsity - ticket.target) >= NEAR
+    yield Cell(title, sparse(ticket.sparsity) if far else "", title, hint=title)
+    if control:
+        yield Cell("control", "", "~", "outcome", hint)
+    else:
+        yield Cell(ticket.outcome, "", ticket.outcome, f"outcome {ticket.outcome}", hint)
     for label in votes:
         comparison = ticket.comparisons.get(label)
         if comparison is None:
             yield _absent(results, ticket, label)
         else:
             yield _score(results, comparison)
+    yield _paper(results, ticket, control)
+
+
+def _paper(results: Results, ticket: Ticket, control: bool) -> Cell:
+    """The paper's rules and region; which layers are empty is a reason for region III."""
     rule = "wins all" if ticket.wins_all else "no worse" if ticket.no_worse else "loses"
-    yield Cell(rule, f"region {ticket.region}" if ticket.region else "", rule)
+    small = f"region {ticket.region}" if ticket.region else ""
+    empty = empty_layers(members_of(results, ticket))
+    if empty:
+        small += "\ncollapsed"
+    hint = f"no weights are left in {empty}" if empty else ""
+    return Cell("—", small, "~", "none", hint) if control else Cell(rule, small, rule, hint=hint)
 
 
 def _score(results: Results, c: Comparison) -> Cell:
@@ -105,11 +124,18 @@ def _score(results: Results, c: Comparison) -> Cell:
 
 
 def _absent(results: Results, ticket: Ticket, label: str) -> Cell:
-    group = Group(ticket.data, ticket.model, ticket.method, ticket.target)
-    reasons = _reasons(results.groups[group], label)
-    if not reasons:
-        return Cell("—", "no dense twin", kind="none")
-    return Cell("failed", _short(reasons), kind="failed", hint=reasons)
+    reasons = _reasons(members_of(results, ticket), label)
+    return _gap(reasons) if reasons else Cell("—", "no dense twin", kind="none")
+
+
+def _gap(reasons: Sequence[str]) -> Cell:
+    """A cell without a number: not applicable, not run, or failed."""
+    why = "; ".join(reasons)
+    if all(reason.startswith(NOT_APPLICABLE) for reason in reasons):
+        return Cell("n/a", kind="none", hint=why)
+    if set(reasons) == {NOT_RUN}:
+        return Cell("not run", kind="none", hint=why)
+    return Cell("failed", _short(why), kind="failed", hint=why)
 
 
 def breaking(results: Results, setting: tuple[str, str]) -> Table:
@@ -118,17 +144,20 @@ def breaking(results: Results, setting: tuple[str, str]) -> Table:
     found = [b for b in breaks(results) if (b.data, b.model) == setting]
     head = [Cell("Method"), *(_column(results, label, margin=True) for label in votes)]
     rows = []
-    for method, title in results.methods.items():
-        own = {b.metric: b for b in found if b.method == method}
+    for method in lineup(results):
+        title, own = results.methods[method], {b.metric: b for b in found if b.method == method}
         first = min((b.sparsity for b in own.values()), default=math.inf)
-        cells = [_break(own[label], first) if label in own else Cell("—") for label in votes]
-        rows.append(Row((Cell(title, key=title), *cells)))
+        last = max((g.target for g in results.groups if g.method == method), default=0.0)
+        cells = [_break(own[label], first, last) if label in own else Cell("—") for label in votes]
+        small = "control" if method in results.controls else ""
+        rows.append(Row((Cell(title, small, title, hint=title), *cells), _kind(results, method)))
     return Table(named(setting, results), tuple(head), tuple(rows))
 
 
-def _break(b: Break, first: float) -> Cell:
+def _break(b: Break, first: float, last: float) -> Cell:
+    """Where it breaks, or that it holds to ``last``, the method's sparsest rung."""
     if math.isinf(b.sparsity):
-        return Cell("holds", key=1.0, hint="to the end of the ladder")
+        return Cell("holds", f"to {words.percent(last)}", 1 + last, hint="to its sparsest rung")
     ends = [] if b.lo is None or b.hi is None else [b.lo, b.hi]
     shown = ["beyond" if math.isinf(end) else words.percent(end) for end in ends]
     what = "90 % interval" if b.seeds >= ENOUGH else "range of the seeds"
@@ -139,7 +168,7 @@ def _break(b: Break, first: float) -> Cell:
 def numbers(results: Results, setting: tuple[str, str]) -> Table:
     """Every network, mean over seeds, by every metric."""
     labels = list(results.metrics)
-    groups = [(g, m) for g, m in results.groups.items() if (g.data, g.model) == setting]
+    groups = _groups(results, setting)
     head = [Cell("Network"), Cell("Sparsity"), Cell("Seeds")]
     read = {
         label: [m.readings[label] for _, members in groups for m in members if label in m.readings]
@@ -151,19 +180,34 @@ def numbers(results: Results, setting: tuple[str, str]) -> Table:
         tuple(
             Row(
                 (*_who(results, group, members), *(_mean(results, members, k) for k in labels)),
-                "dense" if group.method == "dense" else "",
+                _kind(results, group.method),
             )
             for group, members in groups
         ),
     )
 
 
+def _groups(results: Results, setting: tuple[str, str]) -> list[tuple[Group, tuple[Measured, ...]]]:
+    """The networks of a setting: dense, contenders, controls."""
+    groups = [(g, m) for g, m in results.groups.items() if (g.data, g.model) == setting]
+    return sorted(groups, key=lambda one: one[0].method in results.controls)
+
+
+def _kind(results: Results, method: str) -> str:
+    """The class of a row."""
+    return "dense" if method == "dense" else "control" if method in results.controls else ""
+
+
 def _who(results: Results, group: Group, members: Sequence[Measured]) -> list[Cell]:
     title = results.methods.get(group.method, "Dense twin")
+    control = "control" if group.method in results.controls else ""
     sparsity = fmean(m.sparsity for m in members)
+    far = abs(sparsity - group.target) >= NEAR
+    own = sparse(sparsity) if group.target else words.percent(sparsity)
+    rung = f"for {words.percent(group.target)}" if far else ""
     return [
-        Cell(title, key=title, hint=title),
-        Cell(words.percent(sparsity), key=sparsity),
+        Cell(title, control, title, hint=title),
+        Cell(own, rung, fmean(m.position for m in members)),
         Cell(str(len(members)), key=len(members)),
     ]
 
@@ -175,7 +219,7 @@ def _mean(results: Results, members: Sequence[Measured], label: str) -> Cell:
     if not readings:
         if not reasons:
             return Cell("—", kind="none", hint="a pair metric compares with the dense twin")
-        return Cell("failed", _short(reasons), kind="failed", hint=reasons)
+        return _gap(reasons)
     values = [r.value for r in readings]
     if len(values) > 1:
         error, over = stdev(values) / math.sqrt(len(values)), "over seeds"
@@ -185,7 +229,7 @@ def _mean(results: Results, members: Sequence[Measured], label: str) -> Cell:
     small = f"{len(values)} of {words.count(len(members), 'seed')}" if reasons else ""
     hint = f"{words.count(len(values), 'network')} of {_counts(readings)}; standard error {over}"
     if reasons:
-        hint += f"; failed: {reasons}"
+        hint += f"; missing: {'; '.join(reasons)}"
     return Cell(words.value(spec, mean, error), small, mean, hint=hint)
 
 
@@ -193,17 +237,19 @@ def cost(results: Results, setting: tuple[str, str]) -> Table:
     """What it took to find and to train each ticket: means over seeds."""
     head = ["Network", "Sparsity", "Seeds"]
     for verb in ("find", "train"):
-        head += [f"Images to {verb}", f"FLOPs to {verb}", f"Seconds to {verb}"]
+        head += [f"Epochs to {verb}", f"FLOPs to {verb}", f"Seconds to {verb}"]
     rows = []
-    for group, members in results.groups.items():
-        if (group.data, group.model) != setting:
-            continue
+    for group, members in _groups(results, setting):
         cells = _who(results, group, members)
         for budgets in ([m.find for m in members], [m.train for m in members]):
-            for amount in ("images", "flops", "seconds"):
-                mean = fmean(getattr(budget, amount) for budget in budgets)
-                cells.append(Cell(words.amount(mean), key=mean))
-        rows.append(Row(tuple(cells), "dense" if group.method == "dense" else ""))
+            epochs, images, flops, seconds = (
+                fmean(getattr(budget, amount) for budget in budgets)
+                for amount in ("epochs", "images", "flops", "seconds")
+            )
+            seen = f"{words.amount(images)} images" if images else ""
+            cells.append(Cell(words.amount(epochs), seen, epochs))
+            cells += [Cell(words.amount(spent), key=spent) for spent in (flops, seconds)]
+        rows.append(Row(tuple(cells), _kind(results, group.method)))
     return Table(named(setting, results), tuple(Cell(text) for text in head), tuple(rows))
 
 
@@ -229,12 +275,12 @@ def _finite(m: Measured, label: str) -> bool:
     return label in m.readings and math.isfinite(m.readings[label].value)
 
 
-def _reasons(members: Iterable[Measured], label: str) -> str:
-    """Why readings are absent, each reason once; empty if none is."""
+def _reasons(members: Iterable[Measured], label: str) -> list[str]:
+    """Why readings are absent, each reason once."""
     found = {m.missing[label] for m in members if label in m.missing}
     if any(label in m.readings and not _finite(m, label) for m in members):
         found.add("the reading is not finite")
-    return "; ".join(sorted(found))
+    return sorted(found)
 
 
 def _short(text: str) -> str:

@@ -5,8 +5,10 @@ Colours of the page are CSS variables, so that its charts follow dark mode and p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 SANS = (
@@ -24,8 +26,8 @@ class Hue:
     dark: str
 
 
-# Okabe and Ito (2008), safe for colour-blind readers; brown and olive are ours, and every method
-# has a marker shape besides.
+# Okabe and Ito (2008), safe for colour-blind readers; brown and olive are ours. Every method has a
+# marker besides: a shape, filled or hollow, that no other method of its colour has.
 BLUE, ORANGE, GREEN = (
     Hue("#0072B2", "#4DA9E4"),
     Hue("#E69F00", "#F2B233"),
@@ -34,6 +36,9 @@ BLUE, ORANGE, GREEN = (
 BROWN, VERMILLION = Hue("#8A5A2B", "#C59B6D"), Hue("#D55E00", "#F4843F")
 PURPLE, SKY, OLIVE = Hue("#CC79A7", "#E09DC3"), Hue("#56B4E9", "#9AD4F7"), Hue("#9A9400", "#E6DB4A")
 HUES = (BLUE, ORANGE, GREEN, BROWN, VERMILLION, PURPLE, SKY, OLIVE)
+
+GREYS = (Hue("#6E6E6E", "#A8A8A8"), Hue("#A0A0A0", "#757575"))
+"""Of controls, by turns."""
 
 # The colours of the paper's figures, by the start of a method's label.
 NAMED = {
@@ -69,34 +74,49 @@ SHAPES = (
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn."""
+    """How a method is drawn: no two share colour, shape and filling."""
 
     hue: Hue
     shape: Shape
+    hollow: bool = False
+    control: bool = False
 
 
-def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """A look per method: the paper's colour where it has one, else the next free one.
+def looks(methods: Iterable[str], controls: Collection[str] = ()) -> dict[str, Look]:
+    """A look per method: the paper's colour where it has one, else the least used; controls grey.
 
     >>> looks(["mine", "lth"])["lth"].hue == BLUE
     True
     """
-    labels = list(methods)
+    labels, found = list(methods), dict[str, Look]()
+    hues = _hues([label for label in labels if label not in controls])
+    greys = cycle(GREYS)
+    for label in labels:
+        hue = hues[label] if label in hues else next(greys)
+        alike = [look.shape for look in found.values() if look.hue == hue]
+        place = SHAPES.index(alike[-1]) + 3 if alike else len(found)
+        found[label] = Look(
+            hue, SHAPES[place % len(SHAPES)], len(alike) % 2 == 1, label in controls
+        )
+    return found
+
+
+def _hues(labels: Sequence[str]) -> dict[str, Hue]:
     hues: dict[str, Hue] = {}
     for label in labels:
         hue = next((hue for name, hue in NAMED.items() if label.lower().startswith(name)), None)
         if hue is not None and hue not in hues.values():
             hues[label] = hue
-    free = [hue for hue in HUES if hue not in hues.values()]
-    others = [label for label in labels if label not in hues]
-    for i, label in enumerate(others):
-        hues[label] = free[i] if i < len(free) else HUES[i % len(HUES)]
-    return {label: Look(hues[label], SHAPES[i % len(SHAPES)]) for i, label in enumerate(labels)}
+    for label in labels:
+        if label not in hues:
+            used = Counter(hues.values())
+            hues[label] = min(HUES, key=lambda hue: used[hue])
+    return hues
 
 
-def variables(methods: Iterable[str]) -> tuple[str, str]:
+def variables(looks: Iterable[Look]) -> tuple[str, str]:
     """CSS declarations ``--m0: ...`` of font and methods, for light and for dark pages."""
-    hues = [look.hue for look in looks(methods).values()]
+    hues = [look.hue for look in looks]
     light = "".join(f"--m{i}:{hue.light};" for i, hue in enumerate(hues))
     dark = "".join(f"--m{i}:{hue.dark};" for i, hue in enumerate(hues))
     return f"--sans:{SANS};{light}", dark
@@ -106,10 +126,11 @@ MARKS: dict[str, dict[str, Any]] = {
     "dense-band": {"color": "var(--ink)", "opacity": 0.09},
     "dense-line": {"color": "var(--ink)", "strokeWidth": 1.3, "strokeDash": [6, 4]},
     "dense-seed": {"color": "var(--ink)", "opacity": 0.6, "size": 14, "filled": True},
-    "interval": {"opacity": 0.13},
-    "curve": {"strokeWidth": 1.9, "strokeJoin": "round"},
-    "seed": {"opacity": 0.4, "size": 12, "filled": True},
-    "mean": {"opacity": 1, "size": 42, "filled": True},
+    "interval": {},
+    "bar": {"strokeWidth": 1.2},
+    "curve": {"strokeJoin": "round"},
+    "seed": {"size": 12, "filled": True},
+    "mean": {"size": 38, "strokeWidth": 1.3},
 }
 """How each layer of a chart on the page is drawn."""
 

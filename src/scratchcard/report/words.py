@@ -1,6 +1,6 @@
 """The sentences: what a study found, in words that a newcomer cannot misread.
 
-Nothing is said here that the verdict does not hold.
+Nothing is said here that the verdict does not hold, and controls are no contenders.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from statistics import fmean
 
-from scratchcard.contracts import VOTING, Dimension
 from scratchcard.report.numbers import (
     amount,
     change,
     count,
+    few,
     listing,
     margin,
     moved,
@@ -21,14 +21,23 @@ from scratchcard.report.numbers import (
     signed,
     value,
 )
+from scratchcard.report.phrases import (
+    DIMENSIONS,
+    dimension_words,
+    doubt,
+    losses,
+    ticket_sentence,
+    title_of,
+    were_not_measured,
+    wins,
+)
 from scratchcard.results import NOT_RUN, Results
 from scratchcard.verdict import (
-    Call,
-    Comparison,
     Ticket,
     Verdict,
     accuracy_label,
     chance_level,
+    contenders,
     voters,
 )
 
@@ -37,6 +46,7 @@ __all__ = [
     "change",
     "count",
     "dimension_words",
+    "few",
     "headline",
     "listing",
     "margin",
@@ -48,21 +58,12 @@ __all__ = [
     "value",
 ]
 
-DIMENSIONS: Mapping[Dimension, str] = {
-    "generalisation": "generalisation",
-    "calibration": "calibration",
-    "interpretability": "interpretability",
-    "landscape": "loss landscape",
-}
-CALLS: Mapping[Call | None, str] = {
-    "better": "better than dense",
-    "matches": "as good as dense",
-    "worse": "worse than dense",
-    "undecided": "the data cannot tell",
-    None: "not measured",
-}
 SETTINGS = 3
 """How many data sets and models the headline speaks of one by one."""
+NAMES = 5
+"""How many methods a sentence names before it counts the rest."""
+ALIKE = 0.005
+"""Sparsities this close count as one rung: structures reach none exactly."""
 
 
 def headline(results: Results, verdict: Verdict) -> str:
@@ -72,18 +73,20 @@ def headline(results: Results, verdict: Verdict) -> str:
 
 def sentences(results: Results, verdict: Verdict) -> list[str]:
     """The study in a few sentences: who keeps up and how far, who fails, and what is not known."""
-    if not verdict.tickets:
-        return ["Only dense networks were measured, so there is nothing to compare."]
+    judged = [ticket for ticket in verdict.tickets if ticket.method not in results.controls]
+    if not judged:
+        who = "dense networks and controls" if verdict.tickets else "dense networks"
+        return [f"Only {who} were measured, so there is nothing to compare."]
     if not voters(results):
         return ["No headline metric was measured, so there is no verdict."]
-    if not any(ticket.seeds for ticket in verdict.tickets):
+    if not any(ticket.seeds for ticket in judged):
         return [_nothing(results)]
     said = []
-    if max(len(ticket.seeds) for ticket in verdict.tickets) == 1:
+    if max(len(ticket.seeds) for ticket in judged) == 1:
         said.append("One seed, so this speaks of these networks, not of the methods.")
     several = len(results.settings) > 1
     for data, model in results.settings[:SETTINGS]:
-        tickets = [t for t in verdict.tickets if (t.data, t.model) == (data, model)]
+        tickets = [t for t in judged if (t.data, t.model) == (data, model)]
         place = f"On {data} with {model}: " if several else ""
         if tickets:
             found = _setting(results, tickets)
@@ -96,53 +99,11 @@ def sentences(results: Results, verdict: Verdict) -> list[str]:
 
 def _nothing(results: Results) -> str:
     """No ticket and twin were both read: the first reason."""
-    reasons = [why for m in results.networks for why in m.missing.values()]
+    reasons = [why for m in results.networks for why in m.unread.values()]
     failures = [why for why in reasons if why != NOT_RUN]
     if failures:
         return f"Nothing could be judged: {failures[0]}."
     return "Nothing has been measured yet, so there is nothing to judge."
-
-
-def ticket_sentence(ticket: Ticket, results: Results) -> str:
-    """One ticket: what it is, how it did, and why."""
-    k = len(ticket.seeds)
-    if not voters(results):
-        return f"{_title(results, ticket)}: no headline metric was measured."
-    who = f"{_title(results, ticket)} at {percent(ticket.sparsity)} sparsity"
-    if k == 0:
-        return f"{who}: every network failed, so there is nothing to judge."
-    if k == 1:
-        who += " (one seed: these two networks, not the method)"
-    said = f"{who}: {_judged(ticket, results)}"
-    wins = _wins(results, ticket, hollow=False)
-    if wins:
-        said += f"; better: {listing(wins)}"
-    hollow = _wins(results, ticket, hollow=True)
-    if hollow:
-        said += f"; not counted as a win, for accuracy does not pass: {listing(hollow)}"
-    return f"{said}.{_fate(ticket)}"
-
-
-def dimension_words(ticket: Ticket) -> dict[str, str]:
-    """The four dimensions by name, each with its call in words."""
-    return {DIMENSIONS[d]: CALLS[ticket.dimensions[d]] for d in VOTING}
-
-
-def _judged(ticket: Ticket, results: Results) -> str:
-    if ticket.measured == "fail":
-        return f"fails, {listing(_losses(results, ticket))}"
-    if ticket.measured == "pass":
-        kept = [DIMENSIONS[d] for d in VOTING if ticket.dimensions[d] is not None]
-        return f"passes on the {count(len(kept), 'dimension')} measured ({listing(kept)})"
-    return f"undecided, for {_doubt(results, ticket)}"
-
-
-def _fate(ticket: Ticket) -> str:
-    """Why a ticket that passes what was measured does not pass as a whole."""
-    unmeasured = [DIMENSIONS[d] for d in VOTING if ticket.dimensions[d] is None]
-    if ticket.measured != "pass" or not unmeasured:
-        return ""
-    return f" {_were_not_measured(unmeasured)}, so LTH-PASS is undecided."
 
 
 def _setting(results: Results, tickets: Sequence[Ticket]) -> list[str]:
@@ -151,15 +112,16 @@ def _setting(results: Results, tickets: Sequence[Ticket]) -> list[str]:
         return ["The dense networks are at chance, so nothing can be won or lost: train longer."]
     ladders = {
         method: sorted((t for t in tickets if t.method == method), key=lambda t: t.sparsity)
-        for method in results.methods
+        for method in contenders(results)
     }
     reach = {method: _furthest(ladder) for method, ladder in ladders.items()}
     reached = [ticket for ticket in reach.values() if ticket is not None]
     if not reached:
         return [_nobody(results, tickets), *_by_accuracy(results, ladders)]
     furthest = max(ticket.sparsity for ticket in reached)
-    best = [ticket for ticket in reached if ticket.sparsity == furthest]
-    said = [_winner(results, best, ladders[best[0].method])]
+    best = [ticket for ticket in reached if ticket.sparsity > furthest - ALIKE]
+    end = max(ticket.target for ticket in tickets)
+    said = [_winner(results, best, ladders[best[0].method], end)]
     winners = {ticket.method for ticket in best}
     losers = [ladder for method, ladder in ladders.items() if method not in winners]
     return said + _loser(results, losers)
@@ -183,12 +145,19 @@ def _by_accuracy(results: Results, ladders: Mapping[str, Sequence[Ticket]]) -> l
     for method, ladder in ladders.items():
         held = list(takewhile(lambda ticket: ticket.region == "I", ladder))
         if held:
-            reach.setdefault(held[-1].target, []).append(results.methods[method])
+            reach.setdefault(_rung(held[-1]), []).append(results.methods[method])
     if not reach:
         return []
-    first, *others = ((listing(reach[far]), percent(far)) for far in sorted(reach, reverse=True))
+    furthest = sorted(reach, reverse=True)
+    first, *others = ((few(reach[far], NAMES), percent(far)) for far in furthest)
     holds = [f"{first[0]} would hold to {first[1]}", *(f"{who} to {far}" for who, far in others)]
     return [f"By accuracy alone, within one point of dense, {listing(holds)} sparsity."]
+
+
+def _rung(ticket: Ticket) -> float:
+    """The rung that a ticket stands on; its own sparsity where that is far from any."""
+    near = abs(ticket.sparsity - ticket.target) < ALIKE
+    return ticket.target if near else ticket.sparsity
 
 
 def _furthest(ladder: Sequence[Ticket]) -> Ticket | None:
@@ -202,57 +171,64 @@ def _furthest(ladder: Sequence[Ticket]) -> Ticket | None:
     return last
 
 
-def _winner(results: Results, best: Sequence[Ticket], ladder: Sequence[Ticket]) -> str:
-    ticket = best[0]
-    who = listing(_title(results, one) for one in best)
+def _winner(results: Results, best: Sequence[Ticket], ladder: Sequence[Ticket], end: float) -> str:
+    """Who keeps up longest, and what happens next to one that does alone.
+
+    What is said of several at once is said of the densest of them. ``end`` is the sparsest target.
+    """
+    ticket = min(best, key=lambda one: one.sparsity)
+    who = few([title_of(results, one) for one in best], NAMES)
     n = len(voters(results))
     what = f"all {n} headline metrics" if n > 1 else "the only headline metric"
-    scope = "in all four dimensions" if ticket.outcome == "pass" else "measured"
+    whole = all(one.outcome == "pass" for one in best)
+    scope = "in all four dimensions" if whole else "measured"
     said = (
         f"{who}: no loss beyond the margin on {what} {scope}, down to "
         f"{percent(1 - ticket.sparsity)} of the weights ({percent(ticket.sparsity)} sparsity)"
     )
     if len(best) > 1:
         return f"{said}."
-    wins = _wins(results, ticket, hollow=False)
-    if wins:
-        said += f", where it beats dense: {_few(wins)}"
+    won = wins(results, ticket, hollow=False)
+    if won:
+        said += f", where it beats dense: {few(won, 2)}"
     doubtful = [t for t in ladder if t.sparsity < ticket.sparsity and t.measured != "pass"]
     if doubtful:
         said += f" (undecided on the way at {listing(percent(t.sparsity) for t in doubtful)})"
     after = [t for t in ladder if t.sparsity > ticket.sparsity]
     if not after:
-        return f"{said}. That is the sparsest step of this study."
+        whose = "of this study" if ticket.target == end else "of this method"
+        return f"{said}. That is the sparsest step {whose}."
     step = f"{said}. At the next step, {percent(after[0].sparsity)},"
     if after[0].measured == "fail":
-        return f"{step} it is worse: {_few(_losses(results, after[0]))}."
-    return f"{step} {_doubt(results, after[0])}."
-
-
-def _few(items: Sequence[str], most: int = 2) -> str:
-    rest = [f"{len(items) - most} more"] if len(items) > most else []
-    return listing([*items[:most], *rest])
+        return f"{step} it is worse: {few(losses(results, after[0]), 2)}."
+    return f"{step} {doubt(results, after[0])}."
 
 
 def _loser(results: Results, ladders: Sequence[Sequence[Ticket]]) -> list[str]:
-    """The method that fails earliest, if any does."""
+    """The method that fails earliest, if any does; of several the one that loses most."""
     failing = [t for ladder in ladders for t in ladder if t.measured == "fail"]
     if not failing:
         return []
-    first = min(failing, key=lambda t: t.sparsity)
+    first = min(failing, key=lambda t: (t.target, _worst(t)))
     later = [t for ladder in ladders for t in ladder if t.method == first.method]
-    always = all(t.measured == "fail" for t in later if t.sparsity > first.sparsity)
+    sparser = [t for t in later if t.sparsity > first.sparsity]
+    always = bool(sparser) and all(t.measured == "fail" for t in sparser)
     where = f"from {percent(first.sparsity)} on" if always else f"at {percent(first.sparsity)}"
-    return [f"{_title(results, first)} fails {where}: {_few(_losses(results, first))}."]
+    return [f"{title_of(results, first)} fails {where}: {few(losses(results, first), 2)}."]
+
+
+def _worst(ticket: Ticket) -> float:
+    """The heaviest loss, in margins; negative."""
+    return min(c.d / c.margin for c in ticket.comparisons.values() if c.margin)
 
 
 def _nobody(results: Results, tickets: Sequence[Ticket]) -> str:
     fails = sum(t.measured == "fail" for t in tickets)
     passes = [
-        f"{_title(results, t)} at {percent(t.sparsity)}" for t in tickets if t.measured == "pass"
+        f"{title_of(results, t)} at {percent(t.sparsity)}" for t in tickets if t.measured == "pass"
     ]
     if passes:
-        return f"Only sparser tickets of methods that failed before keep up: {listing(passes)}."
+        return f"Only sparser tickets of methods that failed before keep up: {few(passes, NAMES)}."
     if fails == len(tickets):
         densest = percent(min(t.sparsity for t in tickets))
         return (
@@ -272,11 +248,11 @@ def _caveats(results: Results, verdict: Verdict) -> list[str]:
     said = []
     if verdict.unmeasured:
         names = [DIMENSIONS[d] for d in verdict.unmeasured]
-        said.append(f"{_were_not_measured(names)}, so no ticket can win everything yet.")
-    unread = [m for m in results.networks if m.missing]
-    waiting = [m for m in unread if set(m.missing.values()) == {NOT_RUN}]
+        said.append(f"{were_not_measured(names)}, so no ticket can win everything yet.")
+    unread = [m for m in results.networks if m.unread]
+    waiting = [m for m in unread if set(m.unread.values()) == {NOT_RUN}]
     failed = sum(not m.readings for m in unread if m not in waiting)
-    partly = sum(len(m.missing) for m in unread if m.readings and m not in waiting)
+    partly = sum(len(m.unread) for m in unread if m.readings and m not in waiting)
     if waiting:
         verb = "has" if len(waiting) == 1 else "have"
         said.append(f"{count(len(waiting), 'network')} {verb} not been measured in full yet.")
@@ -286,44 +262,3 @@ def _caveats(results: Results, verdict: Verdict) -> list[str]:
         verb = "is" if failed + partly == 1 else "are"
         said.append(f"{listing(lost)} failed and {verb} left out.")
     return said
-
-
-def _were_not_measured(names: Sequence[str]) -> str:
-    text = f"{listing(names)} {'was' if len(names) == 1 else 'were'} not measured"
-    return text[0].upper() + text[1:]
-
-
-def _title(results: Results, ticket: Ticket) -> str:
-    return results.methods.get(ticket.method, ticket.method)
-
-
-def _losses(results: Results, ticket: Ticket) -> list[str]:
-    """``accuracy 2.3 points lower``, the heaviest loss (in margins) first."""
-    lost = [c for c in ticket.comparisons.values() if c.call == "worse"]
-    return [_moved(results, c) for c in sorted(lost, key=lambda c: c.d / (c.margin or 1))]
-
-
-def _wins(results: Results, ticket: Ticket, *, hollow: bool) -> list[str]:
-    won = [c for c in ticket.comparisons.values() if c.call == "better" and c.hollow == hollow]
-    return [_moved(results, c) for c in won]
-
-
-def _moved(results: Results, c: Comparison) -> str:
-    spec = results.metrics[c.metric]
-    return f"{spec.title} {moved(spec, c)}"
-
-
-def _doubt(results: Results, ticket: Ticket) -> str:
-    votes = {label: ticket.comparisons.get(label) for label in voters(results)}
-    doubtful = [k for k, c in votes.items() if c is not None and not c.safe]
-    unread = [k for k, c in votes.items() if c is None]
-    said = []
-    if doubtful:
-        said.append(f"a loss is not ruled out on {_titles(results, doubtful)}")
-    if unread:
-        said.append(f"there is no reading of {_titles(results, unread)}")
-    return listing(said or ["some of its seeds failed"])
-
-
-def _titles(results: Results, labels: Sequence[str]) -> str:
-    return listing(results.metrics[label].title for label in labels)

@@ -1,6 +1,13 @@
 """From readings to pass or fail: differences with intervals, calls against margins, verdicts."""
 
-from scratchcard.verdict.compare import Call, Comparison, accuracy_label, voters
+from scratchcard.verdict.compare import (
+    Call,
+    Comparison,
+    accuracy_label,
+    contenders,
+    lineup,
+    voters,
+)
 from scratchcard.verdict.judge import (
     Band,
     Outcome,
@@ -24,6 +31,8 @@ __all__ = [
     "accuracy_label",
     "breaks",
     "chance_level",
+    "contenders",
     "judge",
+    "lineup",
     "voters",
 ]

@@ -69,6 +69,16 @@ def voters(results: Results) -> tuple[str, ...]:
     )
 
 
+def contenders(results: Results) -> tuple[str, ...]:
+    """The methods that the verdict speaks of: all but the controls."""
+    return tuple(label for label in results.methods if label not in results.controls)
+
+
+def lineup(results: Results) -> tuple[str, ...]:
+    """Every method, in the order in which they are shown: the contenders, then the controls."""
+    return (*contenders(results), *(m for m in results.methods if m in results.controls))
+
+
 def accuracy_label(results: Results) -> str | None:
     """The label of plain test accuracy in this study."""
     labels = (label for label, spec in results.metrics.items() if spec.name == "accuracy")

@@ -6,7 +6,7 @@ Margins are declared beforehand, differences are paired, and what the data canno
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal
@@ -37,7 +37,7 @@ class Ticket:
         model: Label of the model.
         method: Label of the method.
         target: The ladder's sparsity.
-        sparsity: The exact one.
+        sparsity: The exact one: 0 of a dense control, the nearest reachable one of a structure.
         seeds: The seeds it rests on.
         comparisons: By label of the metric, all metrics that were read.
         outcome: The design's rule: a dimension that was not measured leaves a pass undecided.
@@ -103,6 +103,8 @@ def judge(results: Results) -> Verdict:
     """Apply the design's rule to every ticket of a study.
 
     A failed network or reading is left out, and said so; a reading that is not finite has failed.
+    A ticket that a headline metric does not apply to is undecided at best: what cannot be measured
+    of it must not make it look good. Controls are judged too, but nobody speaks of them as winners.
     """
     regions = {cell: _region(results, members) for cell, members in results.groups.items()}
     measured = {results.metrics[label].dimension for label in voters(results)}
@@ -127,6 +129,7 @@ def _ticket(results: Results, cell: Cell, regions: Mapping[Cell, Region | None])
     dimensions = {dimension: _dimension(results, dimension, ballot) for dimension in VOTING}
     seeds = tuple(member.network.seed for member in members if _was_read(results, member))
     measured = _outcome(ballot)
+    silent = {label for member in members for label in member.silent}
     if measured == "pass" and len(seeds) < len(members):
         measured = "undecided"  # what diverged must not make a method look good
     complete = None not in dimensions.values()
@@ -137,7 +140,7 @@ def _ticket(results: Results, cell: Cell, regions: Mapping[Cell, Region | None])
         comparisons=comparisons,
         outcome=measured if complete or measured == "fail" else "undecided",
         measured=measured,
-        why=_why(results, ballot, dimensions, len(seeds), len(members)),
+        why=_why(results, ballot, dimensions, silent, (len(seeds), len(members))),
         region=regions[cell],
         dimensions=dimensions,
         wins_all=_no_loss(ballot, allowed=0.0),
@@ -192,10 +195,11 @@ def _why(
     results: Results,
     ballot: Ballot,
     dimensions: Mapping[Dimension, Call | None],
-    seeds: int,
-    planned: int,
+    silent: Collection[str],
+    count: tuple[int, int],
 ) -> str:
-    """What decided, most important first."""
+    """What decided, most important first; ``count`` is of the seeds that were read, and of all."""
+    seeds, planned = count
     read = {label: c for label, c in ballot.items() if c is not None}
     worse = [label for label, c in read.items() if c.call == "worse"]
     unsure = [label for label, c in read.items() if not c.safe and label not in worse]
@@ -203,7 +207,8 @@ def _why(
     reasons = {
         "worse": worse,
         "a loss is not ruled out": unsure,
-        "no reading": [label for label in ballot if label not in read],
+        "no reading": [label for label in ballot if label not in read and label not in silent],
+        "not applicable": [label for label in ballot if label not in read and label in silent],
         "some seeds lack a reading": partly,
     }
     said = [

@@ -58,7 +58,7 @@ def breaks(results: Results) -> tuple[Break, ...]:
                 for cell, members in results.groups.items()
                 if (cell.data, cell.model, cell.method) == (data, model, method)
             ]
-            rungs.sort(key=_sparsity)
+            rungs.sort(key=_position)
             curves = {label: _losses(results, rungs, label) for label in voters(results)}
             own = [
                 Break(data, model, method, label, *_break(curve, rungs, results.margins[label]))
@@ -72,7 +72,8 @@ def breaks(results: Results) -> tuple[Break, ...]:
 def crossing(sparsities: Sequence[float], losses: Sequence[float], margin: float) -> float:
     """The first sparsity at which ``losses`` exceed ``margin``; infinite if they never do.
 
-    Rungs without a loss (NaN) are skipped; at sparsity 0 nothing is lost.
+    Rungs without a loss (NaN) are skipped; at sparsity 0 nothing is lost. Two rungs may lie at one
+    sparsity, where a structure reaches no other.
 
     >>> round(crossing([0.2, 0.36], [0.0, 0.02], margin=0.01), 4)
     0.2845
@@ -89,8 +90,8 @@ def crossing(sparsities: Sequence[float], losses: Sequence[float], margin: float
     return math.inf
 
 
-def _sparsity(members: Sequence[Measured]) -> float:
-    return median(measured.sparsity for measured in members)
+def _position(members: Sequence[Measured]) -> float:
+    return median(measured.position for measured in members)
 
 
 def _losses(results: Results, rungs: Sequence[Sequence[Measured]], label: str) -> np.ndarray:
@@ -110,7 +111,7 @@ def _losses(results: Results, rungs: Sequence[Sequence[Measured]], label: str) -
 def _break(
     losses: np.ndarray, rungs: Sequence[Sequence[Measured]], margin: float
 ) -> tuple[float, float | None, float | None, int]:
-    sparsities = [_sparsity(members) for members in rungs]
+    sparsities = [_position(members) for members in rungs]
 
     def of(seeds: Sequence[int]) -> float:
         chosen = losses[:, list(seeds)]

@@ -1,0 +1,158 @@
+"""One ticket in words: what it is, how it did, and why, and the clauses that other sentences use.
+
+A control is described, never judged: it neither passes nor fails, and beats nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from scratchcard.contracts import VOTING, Dimension
+from scratchcard.report.numbers import count, listing, moved, percent, sparse
+from scratchcard.results import Cell, Measured, Results
+from scratchcard.verdict import Call, Comparison, Ticket, voters
+
+DIMENSIONS: Mapping[Dimension, str] = {
+    "generalisation": "generalisation",
+    "calibration": "calibration",
+    "interpretability": "interpretability",
+    "landscape": "loss landscape",
+}
+CALLS: Mapping[Call | None, str] = {
+    "better": "better than dense",
+    "matches": "as good as dense",
+    "worse": "worse than dense",
+    "undecided": "the data cannot tell",
+    None: "not measured",
+}
+NEAR = 0.0005
+"""A sparsity this close to its target prints like it."""
+
+
+def ticket_sentence(ticket: Ticket, results: Results) -> str:
+    """One ticket: what it is, how it did, and why; layers without weights are named."""
+    k = len(ticket.seeds)
+    if not voters(results):
+        return f"{title_of(results, ticket)}: no headline metric was measured."
+    who = f"{title_of(results, ticket)} at {_where(ticket)}"
+    if k == 0:
+        return f"{who}: every network failed, so there is nothing to judge."
+    if ticket.method in results.controls:
+        who += ", a control"
+    if k == 1:
+        who += " (one seed: these two networks, not the method)"
+    said = _described if ticket.method in results.controls else _judged
+    empty = empty_layers(members_of(results, ticket))
+    gone = f" No weights are left in {empty}." if empty else ""
+    return f"{who}: {said(ticket, results)}{gone}"
+
+
+def dimension_words(ticket: Ticket) -> dict[str, str]:
+    """The four dimensions by name, each with its call in words."""
+    return {DIMENSIONS[d]: CALLS[ticket.dimensions[d]] for d in VOTING}
+
+
+def title_of(results: Results, ticket: Ticket) -> str:
+    """The method as printed."""
+    return results.methods.get(ticket.method, ticket.method)
+
+
+def members_of(results: Results, ticket: Ticket) -> tuple[Measured, ...]:
+    """The networks of a ticket, one a seed."""
+    return results.groups[Cell(ticket.data, ticket.model, ticket.method, ticket.target)]
+
+
+def empty_layers(members: Iterable[Measured]) -> str:
+    """Layers without a single weight in any of the networks, by name; empty if there are none."""
+    layers = sorted({layer for member in members for layer in member.collapsed})
+    return listing(layers) if layers else ""
+
+
+def losses(results: Results, ticket: Ticket) -> list[str]:
+    """``accuracy 2.3 points lower``, the heaviest loss (in margins) first."""
+    lost = [c for c in ticket.comparisons.values() if c.call == "worse"]
+    return [_moved(results, c) for c in sorted(lost, key=lambda c: c.d / (c.margin or 1))]
+
+
+def wins(results: Results, ticket: Ticket, *, hollow: bool) -> list[str]:
+    """``accuracy 0.8 points higher``; hollow ones do not count, for accuracy does not pass."""
+    won = [c for c in ticket.comparisons.values() if c.call == "better" and c.hollow == hollow]
+    return [_moved(results, c) for c in won]
+
+
+def doubt(results: Results, ticket: Ticket) -> str:
+    """Why the data cannot tell."""
+    votes = {label: ticket.comparisons.get(label) for label in voters(results)}
+    silent = {label for member in members_of(results, ticket) for label in member.silent}
+    doubtful = [k for k, c in votes.items() if c is not None and not c.safe]
+    unread = [k for k, c in votes.items() if c is None and k not in silent]
+    strange = [k for k, c in votes.items() if c is None and k in silent]
+    said = []
+    if doubtful:
+        said.append(f"a loss is not ruled out on {_titles(results, doubtful)}")
+    if unread:
+        said.append(f"there is no reading of {_titles(results, unread)}")
+    if strange:
+        verb = "does" if len(strange) == 1 else "do"
+        said.append(f"{_titles(results, strange)} {verb} not apply to it")
+    return listing(said or ["some of its seeds failed"])
+
+
+def were_not_measured(names: Sequence[str]) -> str:
+    """``Calibration was not measured``."""
+    text = f"{listing(names)} {'was' if len(names) == 1 else 'were'} not measured"
+    return text[0].upper() + text[1:]
+
+
+def _where(ticket: Ticket) -> str:
+    """``59 % sparsity``, and the rung that it stands for where that is another."""
+    if not ticket.sparsity:
+        return f"the step of {percent(ticket.target)}, all weights kept"
+    said = f"{sparse(ticket.sparsity)} sparsity"
+    near = abs(ticket.sparsity - ticket.target) < NEAR
+    return said if near else f"{said} (for {percent(ticket.target)})"
+
+
+def _judged(ticket: Ticket, results: Results) -> str:
+    said = _outcome(ticket, results)
+    won = wins(results, ticket, hollow=False)
+    if won:
+        said += f"; better: {listing(won)}"
+    hollow = wins(results, ticket, hollow=True)
+    if hollow:
+        said += f"; not counted as a win, for accuracy does not pass: {listing(hollow)}"
+    return f"{said}.{_fate(ticket)}"
+
+
+def _outcome(ticket: Ticket, results: Results) -> str:
+    if ticket.measured == "fail":
+        return f"fails, {listing(losses(results, ticket))}"
+    if ticket.measured == "pass":
+        kept = [DIMENSIONS[d] for d in VOTING if ticket.dimensions[d] is not None]
+        return f"passes on the {count(len(kept), 'dimension')} measured ({listing(kept)})"
+    return f"undecided, for {doubt(results, ticket)}"
+
+
+def _fate(ticket: Ticket) -> str:
+    """Why a ticket that passes what was measured does not pass as a whole."""
+    unmeasured = [DIMENSIONS[d] for d in VOTING if ticket.dimensions[d] is None]
+    if ticket.measured != "pass" or not unmeasured:
+        return ""
+    return f" {were_not_measured(unmeasured)}, so LTH-PASS is undecided."
+
+
+def _described(ticket: Ticket, results: Results) -> str:
+    """How a control differs from the dense network, both ways, and no more."""
+    called = [c for c in ticket.comparisons.values() if c.call in ("better", "worse")]
+    if not called:
+        return "no metric is shown to differ from dense by its margin."
+    return f"against dense, {listing(_moved(results, c) for c in called)}."
+
+
+def _moved(results: Results, c: Comparison) -> str:
+    spec = results.metrics[c.metric]
+    return f"{spec.title} {moved(spec, c)}"
+
+
+def _titles(results: Results, labels: Sequence[str]) -> str:
+    return listing(results.metrics[label].title for label in labels)

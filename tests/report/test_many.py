@@ -1,0 +1,308 @@
+"""A study of twenty methods: who is spoken of, how each is drawn, and cells without numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from scratchcard.report import charts, curves, figures, page, summary, tables, theme, words
+from scratchcard.results import NOT_RUN, Results
+from scratchcard.verdict import Verdict, judge, lineup
+from tests import factory
+from tests.factory import CAST, make_results, no_effect
+
+SETTING = ("digits", "mlp")
+CONTROLS = CAST[-5:]
+
+
+@pytest.fixture(scope="module")
+def study() -> tuple[Results, Verdict]:
+    results = factory.everybody(examples=500)
+    # In the study's order the controls stand first: the report must turn that around.
+    methods = {m: results.methods[m] for m in (*CONTROLS, *CAST[:-5])}
+    results = replace(results, methods=methods)
+    return results, judge(results)
+
+
+def controlled(**options: object) -> Results:
+    """Two methods, of which ``random`` is a control."""
+    return make_results(methods=("random", "lth"), controls=("random",), **options)  # type: ignore[arg-type]
+
+
+# --- Sentences
+
+
+def test_sentences_speak_of_contenders_alone(study: tuple[Results, Verdict]) -> None:
+    results, verdict = study
+    spoken = words.headline(results, verdict)
+    states = [badge.state for badges in summary.badges(*study) for badge in badges.badges]
+    titles = [results.methods[m] for m in CONTROLS]
+    assert not [title for title in titles if any(title in said for said in (spoken, *states))]
+    # The control that gains at every rung would have been named, had it been a contender.
+    free = replace(results, controls=frozenset())
+    freed = [badge.state for badges in summary.badges(free, verdict) for badge in badges.badges]
+    assert any("Long dense" in state for state in freed)
+
+
+def test_a_control_neither_loses_nor_keeps_up() -> None:
+    def effects(method: str, target: float, metric: str) -> float:
+        return -0.4 if method == "random" else 0.0
+
+    results = controlled(effects=effects, targets=(0.36, 0.59), seeds=10, examples=5_000)
+    said = words.headline(results, judge(results))
+    assert said.startswith("Lottery tickets (LTH): no loss beyond the margin")
+    assert "fail" not in said
+    broken = controlled(effects=lambda m, t, k: -0.4 * (m == "lth"), targets=(0.36, 0.59), seeds=10)
+    said = words.headline(broken, judge(broken))
+    assert said.startswith("No ticket keeps up with its dense twin: from 36 % sparsity on, each")
+    assert "Random" not in said
+
+
+def test_a_control_is_described_and_not_judged() -> None:
+    results = controlled(effects=lambda m, t, k: 0.06, targets=(0.36,))
+    said = [words.ticket_sentence(t, results) for t in judge(results).tickets]
+    assert said[0].startswith("Random pruning at 36 % sparsity, a control: against dense, Accuracy")
+    assert "pass" not in said[0]
+    assert "passes" in said[1]
+    same = controlled(effects=no_effect, targets=(0.36,))
+    (ticket, _) = judge(same).tickets
+    assert "no metric is shown to differ from dense" in words.ticket_sentence(ticket, same)
+
+
+def test_only_controls() -> None:
+    results = make_results(methods=("random",), controls=("random",), targets=(0.36,))
+    said = words.headline(results, judge(results))
+    assert said == "Only dense networks and controls were measured, so there is nothing to compare."
+    assert "is a control: what a ticket should do better than" in page.render(
+        results, judge(results)
+    )
+
+
+def test_what_a_pattern_reaches_is_the_end_of_its_own_ladder_only() -> None:
+    def effects(method: str, target: float, metric: str) -> float:
+        return -0.4 if method == "lth" else 0.0
+
+    results = make_results(
+        methods=("lth", "omp-2:4"),
+        targets=(0.36, 0.79),
+        ladders={"omp-2:4": (0.5,)},
+        effects=effects,
+        seeds=10,
+    )
+    said = words.headline(results, judge(results))
+    assert "2:4: no loss" in said
+    assert "That is the sparsest step of this method." in said
+
+
+def test_structures_just_beside_a_rung_share_it() -> None:
+    near = {("channels", 0.59): 0.5931}
+    results = make_results(
+        methods=("lth", "channels"), targets=(0.59,), reached=near, effects=no_effect, seeds=10
+    )
+    said = words.headline(results, judge(results))
+    assert "Lottery tickets (LTH) and Channel pruning: no loss" in said
+    assert "(59 % sparsity)" in said, "what is said of both holds for the denser one"
+
+
+def test_long_lists_are_counted() -> None:
+    results = make_results(methods=CAST[:9], targets=(0.36,), effects=no_effect, seeds=10)
+    said = words.headline(results, judge(results))
+    assert "and 4 more: no loss beyond the margin" in said
+
+
+def test_inapplicable_is_no_failure_in_words(study: tuple[Results, Verdict]) -> None:
+    results, verdict = study
+    assert "failed" not in words.headline(results, verdict)
+    told = [line for line in summary.warnings(results, verdict) if "applicable" in line]
+    assert told == ["Small dense: Mask overlap not applicable: it has no mask"]
+    cells = {("lth", 0.36, k, "ece"): "not applicable: x" for k in range(5)}
+    one = make_results(methods=("lth",), targets=(0.36,), effects=no_effect, failed=cells)
+    (ticket,) = judge(one).tickets
+    assert "undecided, for ECE does not apply to it" in words.ticket_sentence(ticket, one)
+
+
+def test_collapsed_layers_are_named(study: tuple[Results, Verdict]) -> None:
+    results, verdict = study
+    lines = summary.warnings(results, verdict)
+    assert "SNIP at 94.5 %: no weights are left in fc2.weight in 2 of 2 seeds." in lines
+    ticket = next(t for t in verdict.tickets if (t.method, t.target) == ("snip", 0.945))
+    assert words.ticket_sentence(ticket, results).endswith("No weights are left in fc2.weight.")
+    row = next(
+        row
+        for row in tables.scorecard(results, verdict, SETTING, 0.945).rows
+        if row.cells[0].text == "SNIP"
+    )
+    assert row.cells[-1].small == "region III\ncollapsed"
+    assert "fc2.weight" in row.cells[-1].hint
+
+
+# --- Tables
+
+
+def test_controls_come_last_and_are_marked(study: tuple[Results, Verdict]) -> None:
+    results, verdict = study
+    titles = [results.methods[m] for m in CONTROLS]
+    card = tables.scorecard(results, verdict, SETTING, 0.7903)
+    assert [row.cells[0].text for row in card.rows[-5:]] == titles
+    assert [row.cells[1].text for row in card.rows[-5:]] == ["control"] * 5
+    assert "control" not in [row.cells[1].text for row in card.rows[:-5]]
+    assert {row.kind for row in card.rows[-5:]} == {"control"}
+    for table in (
+        tables.breaking(results, SETTING),
+        tables.numbers(results, SETTING),
+        tables.cost(results, SETTING),
+    ):
+        marked = [row.kind == "control" for row in table.rows]
+        assert marked == sorted(marked)
+        assert {row.cells[0].small for row in table.rows if row.kind == "control"} == {"control"}
+
+
+def test_a_scorecard_has_the_methods_of_its_rung(study: tuple[Results, Verdict]) -> None:
+    results, verdict = study
+    own = tables.scorecard(results, verdict, SETTING, 0.5)
+    assert [row.cells[0].text for row in own.rows] == ["One-shot magnitude (OMP), 2:4"]
+    others = tables.scorecard(results, verdict, SETTING, 0.36)
+    assert len(others.rows) == 19
+    text = page.render(results, verdict)
+    assert text.count('<div class="rung"') == 6
+    assert text.count('name="rung"') == 6
+
+
+def test_sparsities_off_their_rung_are_printed(study: tuple[Results, Verdict]) -> None:
+    results, verdict = study
+    card = tables.scorecard(results, verdict, SETTING, 0.36)
+    small = {row.cells[0].text: row.cells[0].small for row in card.rows}
+    assert small["Channel pruning"] == "34.8 %"
+    assert small["Long dense"] == "dense"
+    assert small["Lottery tickets (LTH)"] == ""
+    shown = {
+        (row.cells[0].text, row.cells[1].text, row.cells[1].small)
+        for row in tables.numbers(results, SETTING).rows
+    }
+    assert ("Long dense", "dense", "for 36 %") in shown
+    assert ("Channel pruning", "34.8 %", "for 36 %") in shown
+    assert ("Dense twin", "0 %", "") in shown
+    assert ("SNIP", "36 %", "") in shown
+
+
+def test_cells_without_numbers_are_told_apart() -> None:
+    cells = {
+        ("lth", 0.36, 0, "ece"): "not applicable: it has no confidences",
+        ("lth", 0.36, 0, "nll"): NOT_RUN,
+        ("lth", 0.36, 0, "brier"): "boom",
+    }
+    results = make_results(methods=("lth",), targets=(0.36,), seeds=1, failed=cells)
+    card = tables.scorecard(results, judge(results), SETTING, 0.36)
+    labels = [cell.text.split("\N{NO-BREAK SPACE}")[0] for cell in card.head]
+    found = dict(zip(labels, card.rows[0].cells, strict=True))
+    assert (found["ECE"].text, found["ECE"].kind) == ("n/a", "none")
+    assert found["ECE"].hint == "not applicable: it has no confidences"
+    assert (found["NLL"].text, found["NLL"].kind) == ("not run", "none")
+    assert (found["Brier score"].text, found["Brier score"].kind) == ("failed", "failed")
+    row = tables.numbers(results, SETTING).rows[1]
+    assert [cell.text for cell in row.cells if cell.kind] == ["not run", "n/a", "failed"]
+
+
+def test_holding_says_how_far(study: tuple[Results, Verdict]) -> None:
+    results, _ = study
+    rows = {row.cells[0].text: row.cells[1:] for row in tables.breaking(results, SETTING).rows}
+    pattern = {(cell.text, cell.small) for cell in rows["One-shot magnitude (OMP), 2:4"]}
+    assert pattern == {("holds", "to 50 %")}
+    assert {(c.text, c.small) for c in rows["Long dense"]} == {("holds", "to 94.5 %")}
+
+
+def test_the_cost_is_in_epochs_too(study: tuple[Results, Verdict]) -> None:
+    results, _ = study
+    table = tables.cost(results, SETTING)
+    column = [cell.text for cell in table.head].index("Epochs to find")
+    row = next(row for row in table.rows if row.cells[0].text == "Lottery tickets (LTH)")
+    assert (row.cells[column].text, row.cells[column].small) == ("144", "144 k images")
+    train = [cell.text for cell in table.head].index("Epochs to train")
+    assert row.cells[train].text == "28.7"
+
+
+# --- Charts
+
+
+def test_twenty_looks_are_distinct() -> None:
+    looks = theme.looks(CAST, CONTROLS)
+    assert len({(look.hue, look.shape, look.hollow) for look in looks.values()}) == len(CAST)
+    assert {look.hue in theme.GREYS for label, look in looks.items() if label in CONTROLS} == {True}
+    assert not [m for m in CAST[:-5] if looks[m].hue in theme.GREYS]
+    many = theme.looks([f"method {i}" for i in range(60)]).values()
+    assert len({(look.hue, look.shape, look.hollow) for look in many}) == 60
+    uses = [sum(look.hue == hue for look in many) for hue in theme.HUES]
+    assert max(uses) - min(uses) <= 1
+
+
+def test_the_axis_has_the_rungs_of_the_ladder(study: tuple[Results, Verdict]) -> None:
+    results, _ = study
+    assert curves.ladder(results) == (0.36, 0.5904, 0.7903, 0.8926, 0.945)
+    assert 0.5 in curves.targets(results)
+    sparser = make_results(
+        methods=("lth", "omp-1:8"), targets=(0.36, 0.59), ladders={"omp-1:8": (0.875,)}, seeds=1
+    )
+    assert curves.ladder(sparser) == (0.36, 0.59, 0.875), "no point may lie beyond the axis"
+    assert curves.ladder(make_results(methods=(), seeds=1)) == ()
+
+
+def test_curves_stand_where_their_networks_are(study: tuple[Results, Verdict]) -> None:
+    results, verdict = study
+    panel = next(p for p in curves.panels(results, verdict) if p.metric == "accuracy")
+    assert [curve.method for curve in panel.curves] == list(lineup(results))
+    at = {curve.method: [point.x for point in curve.points] for curve in panel.curves}
+    assert at["long-dense"] == [1, 2, 3, 4, 5]
+    assert at["lth"] == pytest.approx([1, 2, 3, 4, 5])
+    assert len(at["omp-2:4"]) == 1
+    assert 1 < at["omp-2:4"][0] < 2
+    assert all(a < b for a, b in zip(at["channels"], at["lth"], strict=True))
+    rows = charts.rows(panel, results)
+    dense = [row for row in rows["points"] if row["who"] == "Long dense (control)"]
+    assert [row["at"] for row in dense][:2] == ["dense, for 36 %", "dense, for 59 %"]
+    assert [row["who"] for row in rows["points"] if row["alone"]] == [
+        "One-shot magnitude (OMP), 2:4"
+    ]
+    assert math.isclose(min(row["x"] for row in rows["points"]), at["channels"][0], abs_tol=1e-5)
+
+
+def test_no_marker_is_filled_that_shall_be_hollow(study: tuple[Results, Verdict]) -> None:
+    """Layers share their scale of fills by default, and the intervals' colours would win."""
+    looks = list(theme.looks(CAST, CONTROLS).values())
+    spec = charts.spec(looks, (0.36,), log=False)
+    assert spec["resolve"]["scale"]["fill"] == "independent"
+    means = next(
+        layer for layer in spec["layer"] if layer["encoding"].get("shape", {}).get("field") == "m"
+    )
+    fills = means["encoding"]["fill"]["scale"]["range"]
+    assert [fill == "var(--paper)" for fill in fills] == [look.hollow for look in looks]
+
+
+def test_the_slider_opens_on_the_ladder() -> None:
+    def effects(method: str, target: float, metric: str) -> float:
+        return -0.4 if method == "lth" and target > 0.4 else 0.0
+
+    results = make_results(
+        methods=("lth", "omp-2:4", "random"),
+        targets=(0.36, 0.79),
+        ladders={"omp-2:4": (0.5,)},
+        controls=("random",),
+        effects=effects,
+        seeds=10,
+    )
+    assert summary.chosen_rung(results, judge(results), curves.ladder(results)) == 0.36
+
+
+def test_strips_leave_a_gap_where_a_method_has_no_rung(study: tuple[Results, Verdict]) -> None:
+    rows = summary.badges(*study)[0].badges[0].rows
+    strips = {row.title: row for row in rows}
+    assert [call == "absent" for call in strips["SNIP"].calls] == [False, True, *[False] * 4]
+    assert [c == "absent" for c in strips["One-shot magnitude (OMP), 2:4"].calls].count(False) == 1
+    assert [row.control for row in rows] == [False] * 15 + [True] * 5
+
+
+def test_figures_share_many_methods_out() -> None:
+    assert [len(part) for part in figures.shared(list(CAST))] == [5, 5, 5, 5]
+    assert [len(part) for part in figures.shared(list(CAST[:13]))] == [3, 3, 3, 4]
+    assert [method for part in figures.shared(list(CAST)) for method in part] == list(CAST)
