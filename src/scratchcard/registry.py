@@ -91,6 +91,20 @@ class Registry(Generic[S]):
             entry.load()
 
 
+def check_options(what: str, spec: Spec, given: Iterable[str]) -> None:
+    """Refuse options that ``spec`` does not have, and say which it cannot do without."""
+    for option in given:
+        if option not in spec.parameters:
+            raise UserError(
+                f'{what} "{spec.name}" has no option "{option}"'
+                f"{did_you_mean(option, spec.parameters)} "
+                f"(known: {', '.join(spec.parameters) or 'none'})"
+            )
+    for option, (_, default) in spec.parameters.items():
+        if default is inspect.Parameter.empty and option not in given:
+            raise UserError(f'{what} "{spec.name}" needs the option "{option}"')
+
+
 METHODS: Registry[MethodSpec] = Registry("method", "scratchcard.pruning")
 METRICS: Registry[MetricSpec] = Registry("metric", "scratchcard.metrics")
 DATASETS: Registry[DatasetSpec] = Registry("data set kind", "scratchcard.data")

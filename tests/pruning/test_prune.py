@@ -65,12 +65,15 @@ class Reviving(Method):
         ({"sparsity": float("nan")}, r"sparsity nan must lie in \[0, 1\)"),
         (
             {"alocation": "uniform"},
-            r'omp has no option "alocation"; did you mean "allocation"\? '
+            r'method "omp" has no option "alocation"; did you mean "allocation"\? '
             r"\(known: allocation, pattern, rewind, retrain, finetune_lr\)",
         ),
         ({"allocation": "layer"}, '"layer" is not one of global, uniform'),
         ({"rewind": "early"}, "step 'early' is not one of"),
-        ({"prunable": ["batchnorm"]}, r'cannot prune "batchnorm" \(known: conv, linear, embedding\)'),
+        (
+            {"prunable": ["batchnorm"]},
+            r'cannot prune "batchnorm" \(known: conv, linear, embedding\)',
+        ),
     ],
 )
 def test_mistakes_are_named(arguments: dict[str, Any], message: str) -> None:

@@ -167,3 +167,10 @@ def test_a_batch_or_a_network_that_tells_nothing_is_refused() -> None:
 def test_conformance() -> None:
     check_method("snip")
     check_method("snip", allocation="lamp")
+
+
+def test_labels_that_are_no_classes_are_named() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    batch = torch.rand(4, 1, 2, 2), torch.tensor([0, 1, 2, 3])
+    with pytest.raises(UserError, match=r"labels run from 0 to 3.*tells 3 classes: 0 to 2"):
+        prune(model, "snip", sparsity=0.5, data=[batch])

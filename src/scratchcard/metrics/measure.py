@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,7 +16,7 @@ from scratchcard.data.base import Images
 from scratchcard.masks import Masks
 from scratchcard.metrics.inputs import Data, as_images, as_pixels
 from scratchcard.probe import Predictions, device_of, floats, inference_copy, logits
-from scratchcard.registry import METRICS, did_you_mean
+from scratchcard.registry import METRICS, check_options
 
 _ARGUMENT = {
     "val_logits": "val",
@@ -37,19 +36,9 @@ def options(spec: MetricSpec, profile: str, params: Mapping[str, Any]) -> dict[s
     """
     if profile not in ("default", "paper"):
         raise UserError(f'unknown profile "{profile}" (known: default, paper)')
-    for name in params:
-        if name not in spec.parameters:
-            known = ", ".join(spec.parameters) or "none"
-            raise UserError(
-                f'metric "{spec.name}" has no option "{name}"'
-                f"{did_you_mean(name, spec.parameters)} (options: {known})"
-            )
-    defaults = {name: default for name, (_, default) in spec.parameters.items()}
-    full = defaults | (dict(spec.paper) if profile == "paper" else {}) | dict(params)
-    for name, value in full.items():
-        if value is inspect.Parameter.empty:
-            raise UserError(f'metric "{spec.name}" needs the option "{name}"')
-    return full
+    given = (dict(spec.paper) if profile == "paper" else {}) | dict(params)
+    check_options("metric", spec, given)
+    return {name: default for name, (_, default) in spec.parameters.items()} | given
 
 
 def call(

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from scratchcard import seeds
-from scratchcard.contracts import Task, UserError
-from scratchcard.registry import MODELS, did_you_mean
+from scratchcard.contracts import Task
+from scratchcard.registry import MODELS, check_options
 
 __all__ = ["build", "initialise"]
 
@@ -28,12 +28,7 @@ def build(kind: str, task: Task, params: Mapping[str, Any], seed: int) -> nn.Mod
         UserError: For an unknown name or option, or a task that the architecture cannot fit.
     """
     spec = MODELS.get(kind)
-    for name in params:
-        if name not in spec.parameters:
-            raise UserError(
-                f'model "{kind}" has no option "{name}"{did_you_mean(name, spec.parameters)} '
-                f"(known: {', '.join(spec.parameters)})"
-            )
+    check_options("model", spec, params)
     return initialise(spec.target, task, params, seed)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from scratchcard.contracts import Architecture, Context, Method, Narrower, UserError
 from scratchcard.masks import Masks
 from scratchcard.probe import device_of, floats
-from scratchcard.registry import METHODS, did_you_mean
+from scratchcard.registry import METHODS, check_options
 from scratchcard.seeds import torch_stream
 from scratchcard.structure import Channels
 
@@ -55,12 +55,7 @@ def prune(
             that only a study can run.
     """
     spec = METHODS.get(method)
-    for name in options:
-        if name not in spec.parameters:
-            raise UserError(
-                f'{method} has no option "{name}"{did_you_mean(name, spec.parameters)} '
-                f"(known: {', '.join(spec.parameters) or 'none'})"
-            )
+    check_options("method", spec, options)
     if not 0 <= sparsity < 1:
         raise UserError(f"sparsity {sparsity} must lie in [0, 1): the share of weights cut")
     if spec.needs_data and data is None:

@@ -51,7 +51,7 @@ def training_loss(model: nn.Module, ctx: Context, temperature: float = 1.0) -> t
         temperature: Divides the logits.
 
     Raises:
-        UserError: BatchNorm has but one image to take statistics of.
+        UserError: BatchNorm has but one image to take statistics of, or a label is no class.
     """
     assert ctx.images is not None, "a score of gradients needs images"
     assert ctx.labels is not None, "a score of gradients needs labels"
@@ -62,6 +62,11 @@ def training_loss(model: nn.Module, ctx: Context, temperature: float = 1.0) -> t
         norm.train()
     place = device_of(model)
     logits = model(ctx.images.to(place, _dtype_of(model)))
+    if int(ctx.labels.min()) < 0 or int(ctx.labels.max()) >= logits.shape[1]:
+        raise UserError(
+            f"labels run from {int(ctx.labels.min())} to {int(ctx.labels.max())}, but the network "
+            f"tells {logits.shape[1]} classes: 0 to {logits.shape[1] - 1}"
+        )
     return nn.functional.cross_entropy(logits / temperature, ctx.labels.to(place).long())
 
 

@@ -205,7 +205,9 @@ class Pruning(Section):
     """What may be pruned: the weights of these kinds of layers."""
 
     prunable: Annotated[
-        tuple[Literal["conv", "linear", "embedding"], ...], AfterValidator(_some), AfterValidator(_listed_once)
+        tuple[Literal["conv", "linear", "embedding"], ...],
+        AfterValidator(_some),
+        AfterValidator(_listed_once),
     ] = ("conv", "linear")
 
 
