@@ -120,7 +120,7 @@ def test_a_pattern_sits_at_its_own_sparsity(every: tuple[Plan, Store, Results]) 
 def test_smaller_networks_are_really_smaller(
     every: tuple[Plan, Store, Results], method: str
 ) -> None:
-    plan, store, results = every
+    _, store, results = every
     found, dense = measured(results, method), measured(results, "dense")
     real = sum(
         value.size

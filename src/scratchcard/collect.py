@@ -14,7 +14,7 @@ from typing import Any
 from scratchcard.contracts import Part, Reading
 from scratchcard.graph import Network, Plan, Stage
 from scratchcard.registry import METHODS, METRICS
-from scratchcard.results import NOT_RUN, Budget, Measured, Results
+from scratchcard.results import NOT_APPLICABLE, NOT_RUN, Budget, Measured, Results
 from scratchcard.store import Store
 from scratchcard.study import Study
 
@@ -102,7 +102,7 @@ def _measured(
         collapsed=tuple(mask.get("collapsed", ())),
         readings={m: read(store, network.measures[m]) for m in ready if m not in silent},
         missing={
-            m: f"not applicable: {silent[m]}" if m in silent else _why(d, plan, done, failures)
+            m: f"{NOT_APPLICABLE}{silent[m]}" if m in silent else _why(d, plan, done, failures)
             for m, d in network.measures.items()
             if m not in ready or m in silent
         },

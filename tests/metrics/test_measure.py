@@ -61,7 +61,7 @@ def test_the_profile_sets_the_constants_and_the_user_overrides_them() -> None:
 def test_wrong_wishes_are_refused_with_a_hint(model: nn.Module, test_set: Images) -> None:
     with pytest.raises(UserError, match='no option "bin"; did you mean "bins"'):
         measure(model, "ece", test_set, bin=3)
-    with pytest.raises(UserError, match=r'no option "bins" \(options: none\)'):
+    with pytest.raises(UserError, match=r'no option "bins" \(known: none\)'):
         measure(model, "nll", test_set, bins=3)
     with pytest.raises(UserError, match='unknown metric "acuracy"; did you mean "accuracy"'):
         measure(model, "acuracy", test_set)

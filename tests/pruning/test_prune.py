@@ -72,7 +72,7 @@ class Reviving(Method):
         ({"rewind": "early"}, "step 'early' is not one of"),
         (
             {"prunable": ["batchnorm"]},
-            r'cannot prune "batchnorm" \(known: conv, linear, embedding\)',
+            r'"batchnorm" \(known: conv, linear, embedding\)',
         ),
     ],
 )

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from scratchcard.contracts import Context, UserError
 from scratchcard.masks import Masks
 from scratchcard.pruning.allocation import keep_largest
+from scratchcard.pruning.prune import prune
 from scratchcard.pruning.snip import Snip
 from scratchcard.testing import check_method
 

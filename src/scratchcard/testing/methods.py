@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from scratchcard import models
 from scratchcard.contracts import Context, Narrower, Step, UserError
 from scratchcard.masks import Masks, prunable
-from scratchcard.registry import METHODS, MODELS
+from scratchcard.registry import METHODS
 from scratchcard.structure import Channels
 from scratchcard.study import Training
 from scratchcard.testing.cases import KINDS, TASK, Case, Subject, cases, drawn, untouched
@@ -194,7 +195,7 @@ def _check_smaller(subject: Subject, case: Case, ones: Masks, sparsity: float, d
         assert case.architecture is not None, "refused above"
         kind, options = case.architecture.kind, case.architecture.options
         assert found.options.keys() == options.keys(), f"{where}: it gives other options"
-        model = MODELS.get(kind).target(TASK, **found.options).eval()
+        model = models.build(kind, TASK, found.options, seed=0).eval()
     left = Masks.ones(model, kinds).total
     assert left == found.left, f"{where}: {left} weights are left, not {found.left}"
     assert sparsity > 0 or left == ones.total, f"{where}: it cuts {ones.total - left} weights"
