@@ -78,7 +78,7 @@ def collect(study: Study, plan: Plan, store: Store, failures: Path) -> Results:
 
 def _title(label: str, kind: str) -> str:
     title = METHODS.get(kind).title
-    return title if label == kind else f"{title}, {label}"
+    return title if label == kind else f"{label} ({kind})"
 
 
 def _measured(
@@ -165,7 +165,7 @@ class _Budgets:
     def _total(self, network: Network, *, own: bool) -> Budget:
         mine = self._trained.get(network.weights, ("", None))[0]
         runs: dict[str, list[Budget]] = {}
-        used = self._used(network.weights)
+        used = self._plan.ancestors(network.weights, self._below)
         for digest in used & self._trained.keys():
             trajectory, budget = self._trained[digest]
             if (trajectory == mine) == own:
@@ -179,19 +179,11 @@ class _Budgets:
             seconds=sum(b.seconds for run in runs.values() for b in run) + scored,
         )
 
-    def _used(self, digest: str) -> set[str]:
-        """What ``digest`` rests on, without the checkpoints after the one that a method chose."""
-        found: set[str] = set()
-        ahead = [digest]
-        while ahead:
-            current = ahead.pop()
-            if current not in found:
-                found.add(current)
-                stage = self._plan.stages[current]
-                settled = self._settled.get(stage.inputs.get("mask", current))
-                ahead.extend(stage.after)
-                ahead.extend(d for r, d in stage.inputs.items() if not _beyond(r, settled))
-        return found
+    def _below(self, stage: Stage) -> list[str]:
+        """What a stage rests on, without the checkpoints after the one that a method chose."""
+        settled = self._settled.get(stage.inputs.get("mask", stage.digest))
+        used = [digest for role, digest in stage.inputs.items() if not _beyond(role, settled)]
+        return [*stage.after, *used]
 
 
 def _beyond(role: str, settled: int | None) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -88,15 +88,24 @@ class Plan:
     stages: Mapping[str, Stage]
     networks: tuple[Network, ...]
 
-    def ancestors(self, digest: str) -> set[str]:
-        """Everything that ``digest`` rests on, itself included."""
+    def ancestors(
+        self,
+        digest: str,
+        below: Callable[[Stage], Iterable[str]] = lambda stage: stage.waits_for,
+    ) -> set[str]:
+        """Everything that ``digest`` rests on, itself included.
+
+        Args:
+            digest: Where to start.
+            below: What a stage rests on itself.
+        """
         found: set[str] = set()
         ahead = [digest]
         while ahead:
             current = ahead.pop()
             if current not in found:
                 found.add(current)
-                ahead.extend(self.stages[current].waits_for)
+                ahead.extend(below(self.stages[current]))
         return found
 
     def to_json(self) -> dict[str, Any]:

@@ -155,9 +155,9 @@ def _check_start(subject: Subject, case: Case, kinds: tuple[str, ...], device: s
 def _check_round(
     subject: Subject, case: Case, masks: Masks, sparsity: float, number: int, device: str
 ) -> Masks:
-    """One round, on a network of its own, as if there had been a training between."""
+    """One round, on a network and a seed of its own, as if there had been a training between."""
     where = f"{subject.spec.name}, on {case.title}, at sparsity {sparsity:g}"
-    found = _chosen(subject, case, masks, sparsity, number=number, device=device)
+    found = _chosen(subject, case, masks, sparsity, seed=number, number=number, device=device)
     assert isinstance(found, Masks), f"{where}: start() gives {type(found).__name__}, not Masks"
     assert found.shapes() == masks.shapes(), (
         f"{where}: its masks are not those of the prunable weights"
