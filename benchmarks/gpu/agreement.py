@@ -11,6 +11,7 @@ import torch
 from scratchcard import models, probe
 from scratchcard.contracts import Task
 from scratchcard.data.base import Images
+from scratchcard.masks import Masks
 from scratchcard.metrics.measure import measure
 from scratchcard.pruning.prune import prune
 from scratchcard.study import Training
@@ -42,6 +43,18 @@ def trained(device: str, images: Images, steps: int) -> tuple[Trainee, float]:
     return trainee, time.perf_counter() - started
 
 
+def differing(method: str, images: Images, other: str) -> float:
+    """Share of the weights kept on either device that are not kept on both."""
+    found = []
+    for device in ("cpu", other):
+        network = models.build("cifar-resnet", TASK, {"depth": 20}, seed=0).to(device)
+        batch = images.take(torch.arange(100)).to(device)
+        data = [(batch.pixels, batch.labels)]
+        found.append(prune(network, method, sparsity=0.9, data=data, allocation="erk").to("cpu"))
+    assert all(isinstance(masks, Masks) for masks in found)
+    return 1 - found[0].overlap(found[1])
+
+
 def main() -> int:
     """Compare, print, and say whether all is well."""
     other = "cuda" if torch.cuda.is_available() else "cpu"
@@ -65,6 +78,13 @@ def main() -> int:
             abs(one.history[0]["loss"] - two_history[0]["loss"]),
             0.02,
         ),
+        **{
+            f"masks of {method}, share of weights that differ": (
+                differing(method, images, other),
+                0.01,
+            )
+            for method in ("random", "snip", "grasp", "synflow")
+        },
     }
     print(
         f"CPU against {other} ({torch.cuda.get_device_name() if other == 'cuda' else 'no GPU'})\n"
