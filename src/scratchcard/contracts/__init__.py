@@ -1,0 +1,39 @@
+"""What the parts of scratchcard promise each other: values, specs and the method protocol.
+
+Nothing here imports torch, so that planning, status and help stay quick.
+"""
+
+from scratchcard.contracts.methods import Architecture, Context, Method, Moment, Narrower
+from scratchcard.contracts.specs import (
+    NEEDS,
+    VOTING,
+    DatasetSpec,
+    Dimension,
+    MethodSpec,
+    MetricSpec,
+    ModelSpec,
+    Spec,
+)
+from scratchcard.contracts.values import NotApplicable, Part, Reading, Step, Task, UserError
+
+__all__ = [
+    "NEEDS",
+    "VOTING",
+    "Architecture",
+    "Context",
+    "DatasetSpec",
+    "Dimension",
+    "Method",
+    "MethodSpec",
+    "MetricSpec",
+    "ModelSpec",
+    "Moment",
+    "Narrower",
+    "NotApplicable",
+    "Part",
+    "Reading",
+    "Spec",
+    "Step",
+    "Task",
+    "UserError",
+]
