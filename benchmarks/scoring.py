@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from scratchcard import models
 from scratchcard.contracts import Architecture, Task
 from scratchcard.masks import Masks
-from scratchcard.pruning.prune import choose
+from scratchcard.pruning.choose import choose
 from scratchcard.registry import METHODS
 
 TASK = Task(3, 32, 32, 10)

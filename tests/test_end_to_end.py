@@ -136,7 +136,7 @@ def test_prune_and_measure_agree_with_the_study(place: Path) -> None:
     folder, plan = prepared.folder, prepared.plan
     network = next(n for n in plan.networks if n.method == "omp")
     mask = plan.stages[network.mask or ""]
-    from scratchcard.stages import Work
+    from scratchcard.stages.work import Work
 
     dense = Work(mask, folder.store, lambda fraction: None).network("network")
     masks = sc.prune(dense, "omp", sparsity=network.target, seed=network.seed)

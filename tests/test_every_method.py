@@ -201,7 +201,7 @@ def test_trained_weights_are_kept_where_the_method_says_so(
 def test_every_budget_is_told(every: tuple[Plan, Store, Results]) -> None:
     _, _, results = every
     dense = measured(results, "dense").train.images
-    rows = {row["method"]: row for row in cost_table(results)}
+    rows: dict[Any, Any] = {row["method"]: row for row in cost_table(results)}
     for method in ("random", "snip", "grasp", "synflow", "rigl", "set", "gmp", "static-erk"):
         assert rows[method]["train_images"] == dense, method
         assert rows[method]["find_images"] == 0, method

@@ -16,10 +16,10 @@ ROOT = Path(scratchcard.__file__).parent
 
 LAYERS = [
     ["contracts"],
-    ["registry", "seeds", "files"],
+    ["registry", "seeds", "files", "prunable"],
     ["study", "graph", "provenance", "store"],
     ["plan", "snapshot", "folder"],
-    ["models", "data", "masks", "prunable", "guard", "structure", "connectivity", "probe", "stats"],
+    ["models", "data", "masks", "guard", "structure", "connectivity", "probe", "stats"],
     ["pruning", "metrics", "training"],
     ["results", "collect", "verdict", "stages"],
     ["engines", "report"],

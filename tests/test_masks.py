@@ -258,6 +258,6 @@ class TestApplication:
 def test_alive_are_the_prunable_weights_that_are_not_zero() -> None:
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([[0.0, 1.0, -2.0], [-0.0, 0.0, 3.0]]))
+        model.get_parameter("0.weight").copy_(torch.tensor([[0.0, 1.0, -2.0], [-0.0, 0.0, 3.0]]))
     kept = torch.tensor([[False, True, True], [False, False, True]])
     assert Masks.alive(model) == Masks({"0.weight": kept})

@@ -16,7 +16,8 @@ from scratchcard.data.files import fingerprint
 from scratchcard.graph import Network, Plan, Stage
 from scratchcard.masks import Masks
 from scratchcard.plan import build
-from scratchcard.stages import Work, execute
+from scratchcard.stages import execute
+from scratchcard.stages.work import Work
 from scratchcard.store import Store
 from scratchcard.study import Study
 from scratchcard.training import Trainee

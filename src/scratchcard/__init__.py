@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scratchcard.masks import Masks
     from scratchcard.metrics.measure import measure
     from scratchcard.probe import Predictions
-    from scratchcard.pruning.prune import prune
+    from scratchcard.pruning.prune import prune, shrink
     from scratchcard.registry import dataset, method, metric, model
     from scratchcard.runs import run
     from scratchcard.study import Study
@@ -44,6 +44,7 @@ _HOMES = {
     "model": "registry",
     "prune": "pruning.prune",
     "run": "runs",
+    "shrink": "pruning.prune",
 }
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "model",
     "prune",
     "run",
+    "shrink",
 ]
 
 

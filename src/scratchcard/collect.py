@@ -180,10 +180,18 @@ class _Budgets:
         )
 
     def _below(self, stage: Stage) -> list[str]:
-        """What a stage rests on, without the checkpoints after the one that a method chose."""
+        """What a stage rests on, without the checkpoints after the one that a method chose.
+
+        A checkpoint at an iteration is planned before those at epochs, but may lie later.
+        """
         settled = self._settled.get(stage.inputs.get("mask", stage.digest))
         used = [digest for role, digest in stage.inputs.items() if not _beyond(role, settled)]
-        return [*stage.after, *used]
+        images = self._images(stage.digest)
+        return [*(d for d in stage.after if self._images(d) <= images), *used]
+
+    def _images(self, digest: str) -> int:
+        """Images that a training had seen; of one that is not done none are known."""
+        return self._trained[digest][1].images if digest in self._trained else 0
 
 
 def _beyond(role: str, settled: int | None) -> bool:

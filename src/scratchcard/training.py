@@ -121,14 +121,19 @@ class Trainee:
         Raises:
             DivergedError: The loss became infinite or not a number.
         """
+        self.check(epoch)
         loss, hits, images = self._sums.tolist()
         self._sums.zero_()
+        self.history.append({"epoch": epoch, "loss": loss / images, "accuracy": hits / images})
+
+    def check(self, epoch: int) -> None:
+        """Raise a ``DivergedError`` if the loss of the epoch so far is no longer a number."""
+        loss = float(self._sums[0])
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the training loss is {loss} in epoch {epoch + 1} (step {self.step}): training "
                 "diverged; try a lower lr, a warm-up, or clip_norm"
             )
-        self.history.append({"epoch": epoch, "loss": loss / images, "accuracy": hits / images})
 
     def arrays(self) -> dict[str, torch.Tensor]:
         """Copies of weights, buffers and optimiser state by name, on the CPU."""
@@ -274,6 +279,7 @@ def train(
             if checkpoint is not None and now - saved > interval:
                 trainee.save(checkpoint)
                 saved = now
+    trainee.check(trainee.step // clock.per_epoch)  # of an epoch that is not complete
 
 
 def _batches(

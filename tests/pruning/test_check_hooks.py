@@ -11,13 +11,13 @@ from torch import nn
 from scratchcard.contracts import Context, Method, Moment, Narrower
 from scratchcard.masks import Masks
 from scratchcard.pruning.allocation import keep_largest
-from scratchcard.pruning.channels import TrainedChannels
-from scratchcard.pruning.channels_early import EarlyChannels
-from scratchcard.pruning.control import Control
-from scratchcard.pruning.gmp import GradualMagnitude
-from scratchcard.pruning.sign_flipped import SignFlipped
-from scratchcard.pruning.small_dense import SmallDense
-from scratchcard.pruning.sparse_evolutionary import SparseEvolutionaryTraining
+from scratchcard.pruning.channels.after import TrainedChannels
+from scratchcard.pruning.channels.during import EarlyChannels
+from scratchcard.pruning.controls.control import Control
+from scratchcard.pruning.controls.sign_flipped import SignFlipped
+from scratchcard.pruning.controls.small_dense import SmallDense
+from scratchcard.pruning.during.gmp import GradualMagnitude
+from scratchcard.pruning.during.sparse_evolutionary import SparseEvolutionaryTraining
 from scratchcard.registry import METHODS
 from scratchcard.structure import Channels
 from scratchcard.testing import check_method

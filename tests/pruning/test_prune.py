@@ -11,9 +11,10 @@ from torch import nn
 
 from scratchcard.contracts import Context, Method, UserError
 from scratchcard.masks import Masks
-from scratchcard.pruning import prune
+from scratchcard.prunable import prunable
+from scratchcard.pruning import prune, shrink
 from scratchcard.pruning.allocation import keep_largest
-from scratchcard.pruning.prune import choose
+from scratchcard.pruning.choose import choose
 from scratchcard.registry import METHODS, method
 
 
@@ -174,6 +175,7 @@ class TestData:
             labels=self.labels,
         )
         context = seen.pop()
+        assert isinstance(chosen, Masks)
         assert torch.equal(model.get_buffer("1.running_mean"), statistics)
         assert not torch.equal(context.model.get_buffer("1.running_mean"), statistics)
         first.check(context.model)
@@ -188,3 +190,34 @@ def test_a_method_that_revives_weights_is_stopped() -> None:
     masks = prune(model, "omp", sparsity=0.5)
     with pytest.raises(AssertionError, match=r"does not keep 42 weights"):
         choose(Reviving(), model=model, masks=masks, sparsity=0.5, seed=0)
+
+
+BATCH = [(torch.rand(4, 2, 4, 4), torch.tensor([0, 1, 2, 0]))]
+
+
+def test_shrinking_really_makes_the_network_smaller() -> None:
+    model = network()
+    stock = copy.deepcopy(model)
+    before = sum(p.numel() for p in model.parameters())
+    channels = shrink(model, "channels", sparsity=0.4, data=BATCH)
+    assert sum(p.numel() for p in model.parameters()) < before
+    assert channels.left == sum(p.numel() for p in prunable(model).values())
+    channels.apply_(stock)
+    stock.load_state_dict(model.state_dict())
+    assert torch.equal(stock.eval()(BATCH[0][0]), model.eval()(BATCH[0][0]))
+
+
+def test_each_way_in_names_the_other() -> None:
+    with pytest.raises(UserError, match=r"channels gives channels: call scratchcard\.shrink"):
+        prune(network(), "channels", sparsity=0.4, data=BATCH)
+    with pytest.raises(UserError, match=r"omp gives masks: call scratchcard\.prune"):
+        shrink(network(), "omp", sparsity=0.4, data=BATCH)
+    with pytest.raises(UserError, match="runs in a study"):
+        prune(network(), "rigl", sparsity=0.4)
+    with pytest.raises(UserError, match='"shuffled" needs the option "of"'):
+        prune(network(), "shuffled", sparsity=0.4)
+
+
+def test_an_empty_layer_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match=r"no weight is left in 3\.weight"):
+        prune(network(), "omp", sparsity=0.995)

@@ -133,6 +133,11 @@ class Method(ABC):
         raise NotImplementedError
 
     @property
+    def times(self) -> tuple[str, ...]:
+        """Other steps among the options, which must not lie beyond the end of training."""
+        return ()
+
+    @property
     def of(self) -> str | None:
         """The method of the study whose finished mask is wanted as ``Context.other``."""
         return None

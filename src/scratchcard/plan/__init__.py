@@ -11,6 +11,7 @@ from pathlib import Path
 from scratchcard import registry
 from scratchcard.graph import Plan
 from scratchcard.plan.builder import Builder
+from scratchcard.plan.place import Place
 from scratchcard.plan.twins import Twins
 from scratchcard.study import Study
 
@@ -35,7 +36,8 @@ def build(study: Study, fingerprints: Mapping[str, str], device: str = "cpu") ->
         }
         for model in study.models.values():
             for seed in study.seeds:
-                Twins(builder, data.label, model, seed, images, ood).plan()
+                place = Place(builder, data.label, model, seed, images, ood)
+                Twins(place).plan()
     order = {"dense": -1} | {label: i for i, label in enumerate(study.methods)}
     networks = sorted(
         builder.networks, key=lambda n: (n.data, n.model, order[n.method], n.target, n.seed)

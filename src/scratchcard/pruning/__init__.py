@@ -1,9 +1,9 @@
 """Pruning methods, one a file: a score, an allocation of the budget to layers, and a schedule.
 
-``prune`` is the way in from Python; studies reach the same methods by name.
+``prune`` and ``shrink`` are the ways in from Python; studies reach the same methods by name.
 """
 
-from scratchcard.pruning.prune import prune
+from scratchcard.pruning.prune import prune, shrink
 from scratchcard.pruning.scored import Scored
 
-__all__ = ["Scored", "prune"]
+__all__ = ["Scored", "prune", "shrink"]

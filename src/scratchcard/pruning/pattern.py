@@ -54,7 +54,7 @@ class Pattern:
     @property
     def sparsity(self) -> float:
         """The share of a full group that is cut; a network's is ``1 - count(masks) / total``."""
-        return (self.m - self.n) / self.m
+        return round(1 - self.n / self.m, 12)  # as a study writes its ladder
 
     def kept(self, shape: Sequence[int]) -> int:
         """How many weights of a layer of ``shape`` are kept."""

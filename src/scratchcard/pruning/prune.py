@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from scratchcard.contracts import Architecture, Context, Method, Narrower, UserError
+from scratchcard.contracts import Narrower, UserError
 from scratchcard.masks import Masks
 from scratchcard.probe import device_of, floats
+from scratchcard.pruning.choose import choose
 from scratchcard.registry import METHODS, check_options
-from scratchcard.seeds import torch_stream
 from scratchcard.structure import Channels
+
+Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
 
 def prune(
@@ -23,12 +24,12 @@ def prune(
     method: str,
     *,
     sparsity: float,
-    data: Iterable[tuple[torch.Tensor, torch.Tensor]] | None = None,
+    data: Batches | None = None,
     seed: int = 0,
     masks: Masks | None = None,
     prunable: Sequence[str] = ("conv", "linear"),
     **options: Any,
-) -> Masks | Channels:
+) -> Masks:
     """Choose the masks of ``method`` for ``model`` as it is now, and apply them in place.
 
     Training is yours: rewind and retrain as the method wants it, calling ``masks.attach`` on your
@@ -47,43 +48,95 @@ def prune(
         options: The method's own options, such as ``allocation="uniform"``.
 
     Returns:
-        The masks, or the channels that are kept, already applied. A warning names layers that
-        were left without a single weight.
+        The masks, already applied. A warning names layers left without a single weight.
 
     Raises:
         UserError: Unknown method or option, a sparsity out of range, missing data, or a method
             that only a study can run.
     """
-    spec = METHODS.get(method)
-    check_options("method", spec, options)
-    if not 0 <= sparsity < 1:
-        raise UserError(f"sparsity {sparsity} must lie in [0, 1): the share of weights cut")
-    if spec.needs_data and data is None:
-        raise UserError(f"{method} looks at training data: pass data=[(images, labels)]")
-    images, labels = _first_batch(data) if data is not None else (None, None)
-    place = device_of(model)
-    wanted = spec.target(**options)
-    if wanted.does("update") or wanted.watches or wanted.of or wanted.gives == "narrower":
-        raise UserError(
-            f"{method} needs more than the network as it is now (its training, or another "
-            "network), so it runs in a study: scratchcard run study.toml"
-        )
-    chosen = choose(
-        wanted,
-        model=model,
-        masks=masks if masks is not None else Masks.ones(model, prunable),
-        sparsity=sparsity,
-        seed=seed,
-        images=None if images is None else floats(images).to(place),
-        labels=None if labels is None else labels.to(place),
-    )
-    assert not isinstance(chosen, Narrower), "refused above"
+    alive = masks if masks is not None else Masks.ones(model, prunable)
+    chosen = _chosen("masks", model, method, alive, sparsity, data, seed, options)
+    assert isinstance(chosen, Masks), f"{method} gives masks, it says"
     chosen.apply_(model)
     if chosen.collapsed:
         layers = ", ".join(chosen.collapsed)
         mend = "take a lower sparsity, or another allocation"
         warnings.warn(f"no weight is left in {layers}; {mend}", stacklevel=2)
     return chosen
+
+
+def shrink(
+    model: nn.Module,
+    method: str,
+    *,
+    sparsity: float,
+    data: Batches,
+    seed: int = 0,
+    prunable: Sequence[str] = ("conv", "linear"),
+    **options: Any,
+) -> Channels:
+    """Remove whole channels of ``model`` in place, as ``method`` chooses them: it gets smaller.
+
+    Make the optimiser afterwards. The record that is returned shrinks a stock network of the same
+    class in the same way, so that saved weights load strictly.
+
+    Args:
+        model: As in ``prune``.
+        method: Name of a method that prunes channels, such as ``"channels"``.
+        sparsity: Share of the prunable weights that shall go; the nearest reachable count is taken
+            (``Channels.sparsity`` says which).
+        data: As in ``prune``; the first batch is what the network is traced on.
+        seed: As in ``prune``.
+        prunable: Kinds of layers whose weights are counted.
+        options: The method's own options, such as ``importance="taylor"``.
+
+    Raises:
+        UserError: As in ``prune``, and where no channel can be removed.
+    """
+    alive = Masks.ones(model, prunable)
+    chosen = _chosen("channels", model, method, alive, sparsity, data, seed, options)
+    assert isinstance(chosen, Channels), f"{method} gives channels, it says"
+    chosen.apply_(model)
+    return chosen
+
+
+def _chosen(
+    gives: Literal["masks", "channels"],
+    model: nn.Module,
+    method: str,
+    masks: Masks,
+    sparsity: float,
+    data: Batches | None,
+    seed: int,
+    options: dict[str, Any],
+) -> Masks | Channels | Narrower:
+    """What ``method`` chooses, not yet applied."""
+    spec = METHODS.get(method)
+    check_options("method", spec, options)
+    if not 0 <= sparsity < 1:
+        raise UserError(f"sparsity {sparsity} must lie in [0, 1): the share of weights cut")
+    if spec.needs_data and data is None:
+        raise UserError(f"{method} looks at training data: pass data=[(images, labels)]")
+    wanted = spec.target(**options)
+    if wanted.does("update") or wanted.watches or wanted.of or wanted.gives == "narrower":
+        raise UserError(
+            f"{method} needs more than the network as it is now (its training, or another "
+            "network), so it runs in a study: scratchcard run study.toml"
+        )
+    if wanted.gives != gives:
+        other = {"masks": "scratchcard.prune", "channels": "scratchcard.shrink"}[wanted.gives]
+        raise UserError(f"{method} gives {wanted.gives}: call {other}")
+    images, labels = _first_batch(data) if data is not None else (None, None)
+    place = device_of(model)
+    return choose(
+        wanted,
+        model=model,
+        masks=masks,
+        sparsity=sparsity,
+        seed=seed,
+        images=None if images is None else floats(images).to(place),
+        labels=None if labels is None else labels.to(place),
+    )
 
 
 def _first_batch(data: Iterable[Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,46 +148,3 @@ def _first_batch(data: Iterable[Any]) -> tuple[torch.Tensor, torch.Tensor]:
         )
     images, labels = batch
     return images, labels
-
-
-def choose(
-    method: Method,
-    *,
-    model: nn.Module,
-    masks: Masks,
-    sparsity: float,
-    seed: int,
-    images: torch.Tensor | None = None,
-    labels: torch.Tensor | None = None,
-    other: Masks | None = None,
-    architecture: Architecture | None = None,
-) -> Masks | Channels | Narrower:
-    """One round of ``method``, ``model`` left as it was; masks keep exactly what they should.
-
-    Raises:
-        UserError: Fewer weights are left than ``sparsity`` keeps, or ``masks`` are another model's.
-    """
-    masks = masks.to("cpu")
-    wanted = method.keeps(masks, sparsity) if other is None else other.kept
-    if wanted > masks.kept:
-        raise UserError(
-            f"sparsity {sparsity:g} keeps more weights than the {masks.kept:,} that are left "
-            f"(sparsity {masks.sparsity:g})"
-        )
-    private = copy.deepcopy(model)
-    masks.apply_(private)
-    context = Context(
-        model=private,
-        masks=masks,
-        sparsity=sparsity,
-        generator=torch_stream(seed, "prune"),
-        images=images,
-        labels=labels,
-        other=other,
-        architecture=architecture,
-    )
-    chosen = method.start(context)
-    if isinstance(chosen, Masks):
-        assert chosen.kept == wanted, f"{chosen!r} does not keep {wanted:,} weights"
-        assert not any((chosen[n] & ~masks[n]).any() for n in masks), "a cut weight was revived"
-    return chosen

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
 
-from scratchcard.contracts import Architecture, Method, Narrower, Task
+from scratchcard.contracts import Method, Narrower
 from scratchcard.masks import Masks
-from scratchcard.pruning.prune import choose
+from scratchcard.pruning.choose import choose
 from scratchcard.registry import METHODS
 from scratchcard.seeds import numpy_stream
-from scratchcard.stages.work import Outcome, Work, method_of, options_of
+from scratchcard.stages.work import Outcome, Work, described
 from scratchcard.structure import Channels
 
 SCORING_IMAGES_PER_CLASS = 10
@@ -23,39 +22,11 @@ SCORING_IMAGES_PER_CLASS = 10
 
 def choose_mask(work: Work) -> Outcome:
     """Masks, the channels to keep, or the options of a narrower model."""
-    params = work.stage.params
-    method = method_of(params)
+    method = work.method(work.stage.params)
     if "network.0" in work.stage.inputs:
         return _watched(work, method)
     result, arrays = described(_chosen(work, method, "network"))
     return result, {"masks": arrays} if arrays else {}
-
-
-def described(
-    chosen: Masks | Channels | Narrower,
-) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
-    """What a result says of what a network keeps, and the packed masks."""
-    if isinstance(chosen, Masks):
-        return {
-            "shapes": chosen.shapes(),
-            "layers": chosen.layers(),
-            "kept": chosen.kept,
-            "total": chosen.total,
-            "sparsity": chosen.sparsity,
-            "collapsed": list(chosen.collapsed),
-        }, chosen.pack()
-    made = (
-        {"kept_channels": chosen.to_json()}
-        if isinstance(chosen, Channels)
-        else {"options": dict(chosen.options)}
-    )
-    return {
-        **made,
-        "kept": chosen.left,
-        "total": chosen.total,
-        "sparsity": 1 - chosen.left / chosen.total,
-        "collapsed": [],
-    }, {}
 
 
 def _watched(work: Work, method: Method) -> Outcome:
@@ -75,7 +46,7 @@ def _chosen(work: Work, method: Method, role: str) -> Masks | Channels | Narrowe
     params = work.stage.params
     model = work.network(role)
     spec = METHODS.get(params["kind"])
-    images, labels = scoring_batch(work) if spec.needs_data else (None, None)
+    images, labels = _scoring_batch(work) if spec.needs_data else (None, None)
     return choose(
         method,
         model=model,
@@ -87,17 +58,11 @@ def _chosen(work: Work, method: Method, role: str) -> Masks | Channels | Narrowe
         images=images,
         labels=labels,
         other=work.masks("other") if "other" in work.stage.inputs else None,
-        architecture=architecture_of(work, role),
+        architecture=work.architecture(role),
     )
 
 
-def architecture_of(work: Work, role: str) -> Architecture:
-    """Where the network of an input comes from."""
-    spec = work.store.result(work.input(role))["spec"]
-    return Architecture(spec["model"]["kind"], Task(**spec["task"]), options_of(spec["model"]))
-
-
-def scoring_batch(work: Work) -> tuple[torch.Tensor, torch.Tensor]:
+def _scoring_batch(work: Work) -> tuple[torch.Tensor, torch.Tensor]:
     """A class-balanced batch of training images [B, C, H, W] in [0, 1] and labels [B], by seed."""
     images = work.images("train")
     labels = images.labels.cpu().numpy()

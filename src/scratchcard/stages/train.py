@@ -14,8 +14,7 @@ from scratchcard.data.base import Images
 from scratchcard.graph import Stage
 from scratchcard.masks import Masks
 from scratchcard.seeds import torch_stream
-from scratchcard.stages.mask import architecture_of, described
-from scratchcard.stages.work import Outcome, Work, method_of, stock
+from scratchcard.stages.work import Outcome, Work, described, stock
 from scratchcard.structure import Channels
 from scratchcard.study import Training
 from scratchcard.training import Clock, Trainee, optimizer_of, train
@@ -28,17 +27,10 @@ def train_network(work: Work) -> Outcome:
     clock = Clock(recipe, len(images))
     until = clock.at(params["step"])
     found = work.store.result(work.input("mask")) if "mask" in work.stage.inputs else {}
-    trainee, spec = _ready(work, found, clock)
+    method = work.method(params["method"]) if "method" in params else None
+    trainee, spec = _ready(work, found, clock, method)
     begin = trainee.step
-    for earlier in work.stage.after:
-        if trainee.step <= work.store.result(earlier)["progress"]["step"] <= until:
-            arrays = work.store.arrays(earlier, "weights").items()
-            progress = work.store.result(earlier)["progress"]
-            trainee.restore({k: torch.from_numpy(v) for k, v in arrays}, progress)
-    trainee.masks = work.masks("mask").to(work.device) if "shapes" in found else None
-    method = method_of(params["method"]) if "method" in params else None
-    if method is not None and method.does("begin"):
-        method.begin(_context(work, trainee.model, trainee.masks, "start"))
+    _go_on(work, trainee, until)
     train(
         trainee,
         images,
@@ -60,19 +52,29 @@ def train_network(work: Work) -> Outcome:
         "flops": 3 * seen * _forward_flops(trainee.model, images),
         "parameters": sum(p.numel() for p in trainee.model.parameters()),
     }
-    weights = {name: value.numpy() for name, value in trainee.arrays().items()}
+    arrays = {"weights": {name: value.numpy() for name, value in trainee.arrays().items()}}
     if trainee.masks is not None:
         trainee.masks.check(trainee.model)
-    if method is not None and method.does("update"):
-        assert trainee.masks is not None, "a dynamic method begins with masks"
-        wanted = trainee.masks.count_at(params["method"]["sparsity"])
-        assert trainee.masks.kept == wanted, f"{trainee.masks!r} does not keep {wanted}"
-        about, packed = described(trainee.masks)
-        return {**result, **about}, {"weights": weights, "masks": packed}
-    return result, {"weights": weights}
+        if method is not None and method.does("update"):
+            wanted = trainee.masks.count_at(params["method"]["sparsity"])
+            assert trainee.masks.kept == wanted, f"{trainee.masks!r} does not keep {wanted}"
+            about, packed = described(trainee.masks)
+            return {**result, **about}, {**arrays, "masks": packed}
+    return result, arrays
 
 
-def _ready(work: Work, found: Mapping[str, Any], clock: Clock) -> tuple[Trainee, dict[str, Any]]:
+def _go_on(work: Work, trainee: Trainee, until: int) -> None:
+    """Take up the latest checkpoint of the same trajectory that is not beyond ``until``."""
+    for earlier in work.stage.after:
+        progress = work.store.result(earlier)["progress"]
+        if trainee.step <= progress["step"] <= until:
+            arrays = work.store.arrays(earlier, "weights").items()
+            trainee.restore({k: torch.from_numpy(v) for k, v in arrays}, progress)
+
+
+def _ready(
+    work: Work, found: Mapping[str, Any], clock: Clock, method: Method | None
+) -> tuple[Trainee, dict[str, Any]]:
     """What training starts with, and the spec from which the network can be built again.
 
     ``found`` is the result of the mask stage: a smaller network is made, or shrunk, before any
@@ -100,7 +102,10 @@ def _ready(work: Work, found: Mapping[str, Any], clock: Clock) -> tuple[Trainee,
         Channels.from_json(found["kept_channels"]).apply_(model)
     if "from" in params:
         step = clock.at(params["from"])
-    return Trainee(model, optimizer_of(model, recipe), step=step), spec
+    masks = work.masks("mask").to(work.device) if "shapes" in found else None
+    if method is not None and method.does("begin"):
+        method.begin(_context(work, model, masks, "start"))
+    return Trainee(model, optimizer_of(model, recipe), step=step, masks=masks), spec
 
 
 def _updater(
@@ -126,7 +131,7 @@ def _context(work: Work, model: nn.Module, masks: Masks | None, role: str) -> Co
     params = work.stage.params
     stream = torch_stream(params["seed"], "begin")
     target = params["method"]["sparsity"]
-    return Context(model, masks, target, stream, architecture=architecture_of(work, role))
+    return Context(model, masks, target, stream, architecture=work.architecture(role))
 
 
 def _trajectory(stage: Stage) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from scratchcard import models, probe
-from scratchcard.contracts import Method, NotApplicable, Task
+from scratchcard.contracts import Architecture, Method, Narrower, NotApplicable, Task
 from scratchcard.data.base import Images, Splits
 from scratchcard.graph import Stage
 from scratchcard.masks import Masks
@@ -79,6 +79,21 @@ class Work:
             raise NotApplicable("it has no mask: the network itself was made smaller")
         return Masks.unpack(self.store.arrays(digest, "masks"), result["shapes"])
 
+    def architecture(self, role: str) -> Architecture:
+        """Where a network of the inputs comes from, with every option."""
+        spec = self.store.result(self.input(role))["spec"]
+        model = MODELS.get(spec["model"]["kind"])
+        defaults = {name: default for name, (_, default) in model.parameters.items()}
+        options = defaults | tuples(spec["model"].get("options", {}))
+        return Architecture(model.name, Task(**spec["task"]), options)
+
+    def method(self, params: Mapping[str, Any]) -> Method:
+        """The method that ``params`` name; a control's ``of`` is a label, so no part of them."""
+        of = {"of": self.stage.local["of"]} if "of" in self.stage.local else {}
+        method = METHODS.get(params["kind"]).target(**tuples(params.get("options", {})), **of)
+        assert isinstance(method, Method)
+        return method
+
     def predictions(self, role: str, split: str) -> probe.Predictions:
         """Logits of an input with the labels of the split."""
         logits = self.store.arrays(self.input(role), "logits")["logits"]
@@ -94,17 +109,31 @@ def stock(spec: Mapping[str, Any], device: str) -> nn.Module:
     return model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def options_of(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option of a model in a spec, defaults included."""
-    defaults = {k: default for k, (_, default) in MODELS.get(model["kind"]).parameters.items()}
-    return {**defaults, **tuples(model.get("options", {}))}
-
-
-def method_of(params: Mapping[str, Any]) -> Method:
-    """The method that a stage's params name."""
-    method = METHODS.get(params["kind"]).target(**tuples(params.get("options", {})))
-    assert isinstance(method, Method)
-    return method
+def described(
+    chosen: Masks | Channels | Narrower,
+) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+    """What a result says of what a network keeps, and the packed masks."""
+    if isinstance(chosen, Masks):
+        return {
+            "shapes": chosen.shapes(),
+            "layers": chosen.layers(),
+            "kept": chosen.kept,
+            "total": chosen.total,
+            "sparsity": chosen.sparsity,
+            "collapsed": list(chosen.collapsed),
+        }, chosen.pack()
+    made = (
+        {"kept_channels": chosen.to_json()}
+        if isinstance(chosen, Channels)
+        else {"options": dict(chosen.options)}
+    )
+    return {
+        **made,
+        "kept": chosen.left,
+        "total": chosen.total,
+        "sparsity": 1 - chosen.left / chosen.total,
+        "collapsed": [],
+    }, {}
 
 
 def tuples(options: Mapping[str, Any]) -> dict[str, Any]:

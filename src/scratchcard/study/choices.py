@@ -10,14 +10,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from scratchcard.contracts import MetricSpec, Spec, Step, Task, UserError
+from scratchcard.contracts import MetricSpec, ModelSpec, Spec, Step, Task, UserError
 from scratchcard.registry import Registry
 from scratchcard.study.lines import KeyPath
 from scratchcard.study.problems import Problems, show, unknown
+
+if TYPE_CHECKING:
+    from scratchcard.study.sections import Training
 
 S = TypeVar("S", bound=Spec)
 Profile = Literal["default", "paper"]
@@ -168,36 +171,49 @@ def check_models(
     models: Mapping[str, Choice],
     registry: Registry[Any],
     tasks: Mapping[str, Task],
+    kinds: tuple[str, ...],
     problems: Problems,
 ) -> None:
-    """Build every model for every data set."""
+    """Build every model for every data set, and see that it has something to prune."""
     if not tasks:
         return
     import torch  # here, because a study that names no known model must not wait for it
+
+    from scratchcard.prunable import prunable
 
     for label, choice in models.items():
         for data, task in tasks.items():
             try:
                 # Without memory or draws: a large network would take seconds.
                 with torch.device("meta"):
-                    registry.get(choice.kind).target(task, **choice.params)
+                    model = registry.get(choice.kind).target(task, **choice.params)
             except ValueError as error:
                 problems.add(("models", label), f"does not fit data.{data} ({task}): {error}")
+                continue
+            try:
+                if kinds:
+                    prunable(model, kinds)
+            except ValueError as error:
+                problems.add(("pruning", "prunable"), f"does not suit models.{label}: {error}")
 
 
 def check_times(
     methods: Mapping[str, Any],
     choices: Mapping[str, Choice],
     sparsities: Iterable[float],
-    epochs: float | None,
+    training: Training | None,
     problems: Problems,
 ) -> None:
-    """Ask every method for its rounds and its steps of training."""
+    """Ask every method for its rounds, its recipe and its steps of training."""
+    epochs = training.epochs if training else None
     for label, method in methods.items():
         try:
             for sparsity in method.ladder(tuple(sparsities)):
                 method.rounds(sparsity)
-            steps = dict.fromkeys((method.starts_from or "0ep", method.scored_at, *method.watches))
+                if training is not None:
+                    training.wanted_by(method, sparsity)
+            own = (method.starts_from or "0ep", method.scored_at, *method.watches, *method.times)
+            steps = dict.fromkeys(own)
         except ValueError as error:
             problems.add(("methods", label), str(error))
             continue
@@ -215,16 +231,47 @@ def check_controls(methods: Mapping[str, Any], named: Iterable[str], problems: P
         if method.of is None:
             continue
         source = methods.get(method.of)
-        able = [name for name, m in methods.items() if m.of is None and m.gives == "masks"]
+        able = [name for name, other in methods.items() if not _unfit(method, other)]
+        mend = f"take one of {', '.join(map(show, able))}" if able else "add one, such as lth"
         if source is not None and method.of not in able:
-            why = "is a control itself" if source.of is not None else "makes the network smaller"
             problems.add(
-                ("methods", label, "of"),
-                f"{show(method.of)} {why}, so it has no mask to look at; take one of "
-                f"{', '.join(map(show, able)) or 'those that have, such as lth'}",
+                ("methods", label, "of"), f"{show(method.of)} {_unfit(method, source)}; {mend}"
             )
         elif source is None and method.of not in named:
-            problems.add(("methods", label, "of"), unknown("method of this study", method.of, able))
+            problems.add(
+                ("methods", label, "of"), f"{show(method.of)} is no method of this study; {mend}"
+            )
+
+
+def check_widths(
+    methods: Mapping[str, Any],
+    models: Mapping[str, Choice],
+    registry: Registry[ModelSpec],
+    problems: Problems,
+) -> None:
+    """See that what shall be made narrower can be."""
+    able = [name for name in registry.names() if registry.get(name).narrower is not None]
+    for label, method in methods.items():
+        for model, choice in models.items():
+            if method.gives == "narrower" and choice.kind not in able:
+                problems.add(
+                    ("methods", label),
+                    f"makes models narrower, which models.{model} cannot be (those that can: "
+                    f"{', '.join(able)})",
+                )
+
+
+def _unfit(control: Any, source: Any) -> str:
+    """Why ``source`` is none that ``control`` can look at; empty if it can."""
+    if source.of is not None:
+        return "is a control itself"
+    if source.gives != "masks":
+        return "makes the network smaller, so it has no mask to look at"
+    if source.watches:
+        return "prunes at a step that is found on the way, where a control cannot start"
+    if control.does("begin") and not control.starts_from and source.weights == "trained":
+        return "goes on from trained weights, which a control does not have"
+    return ""
 
 
 def within(step: str, epochs: float | None) -> str:

@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
 )
 
-from scratchcard.contracts import UserError
+from scratchcard.contracts import Method, UserError
 from scratchcard.study.choices import Profile, within
 from scratchcard.study.problems import show
 
@@ -139,6 +139,28 @@ class Training(Section):
             raise UserError(
                 f"a training of {epochs:.3g} epochs (equal_budget) cannot have this recipe: "
                 f"{said}; write milestones and warmup as fractions"
+            ) from error
+
+    def spelled(self) -> dict[str, Any]:
+        """What differs from the defaults, and always epochs, lr and schedule: what methods see."""
+        own = self.model_dump(mode="json", exclude_defaults=True)
+        return {"epochs": self.epochs, "lr": self.lr, "schedule": self.schedule, **own}
+
+    def wanted_by(self, method: Method, sparsity: float) -> Training:
+        """The recipe of a ticket's training, as its method makes it of this one.
+
+        Raises:
+            UserError: It makes none of it.
+        """
+        own = self.spelled()
+        wanted = method.recipe(own, sparsity)
+        try:
+            return self if wanted == own else Training(**wanted)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(
+                f"the recipe that it makes for sparsity {sparsity:g} is wrong: "
+                f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
             ) from error
 
     @field_validator("milestones", "warmup")

@@ -20,6 +20,7 @@ from scratchcard.study.choices import (
     check_controls,
     check_models,
     check_times,
+    check_widths,
     lacks,
     tried,
 )
@@ -144,7 +145,7 @@ class _Reader:
         ladder = self.problems.section(("ladder",), Ladder, self.raw.get("ladder", {}))
         pruning = self.problems.section(("pruning",), Pruning, self._pruning())
         verdict = self.problems.section(("verdict",), VerdictRules, self.raw.get("verdict", {}))
-        chosen = self._choices(training, ladder)
+        chosen = self._choices(training, ladder, pruning)
         if verdict:
             self._check_margins(verdict, chosen["metrics"])
         return {
@@ -176,7 +177,9 @@ class _Reader:
                 except UserError as error:
                     self.problems.add(("plugins", index), str(error))
 
-    def _choices(self, training: Training | None, ladder: Ladder | None) -> dict[str, Any]:
+    def _choices(
+        self, training: Training | None, ladder: Ladder | None, pruning: Pruning | None
+    ) -> dict[str, Any]:
         """The five sections of choices, checked against each other."""
         profile: Profile = "paper" if self.raw.get("profile") == "paper" else "default"
         chooser = Chooser(self.problems, profile, self.folders)
@@ -192,11 +195,12 @@ class _Reader:
         tried("ood", ood, registry.DATASETS, lambda dataset: dataset.files(), self.problems)
         self._check_held_out(ood, sets)
         tasks = {label: dataset.task() for label, dataset in sets.items()}
-        check_models(models, registry.MODELS, tasks, self.problems)
+        kinds = pruning.prunable if pruning else ()
+        check_models(models, registry.MODELS, tasks, kinds, self.problems)
         made = tried("methods", methods, registry.METHODS, lambda method: None, self.problems)
         sparsities = ladder.sparsities if ladder else ()
-        epochs = training.epochs if training else None
-        check_times(made, methods, sparsities, epochs, self.problems)
+        check_times(made, methods, sparsities, training, self.problems)
+        check_widths(made, models, registry.MODELS, self.problems)
         check_controls(made, raw.get("methods", ()), self.problems)
         metrics = self._metrics(chooser, sets)
         return {"data": data, "ood": ood, "models": models, "methods": methods, "metrics": metrics}

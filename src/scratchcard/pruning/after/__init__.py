@@ -1,0 +1,1 @@
+"""Methods that score a trained network, prune it, and train what is left again."""

@@ -1,0 +1,1 @@
+"""Methods that prune at initialisation: scores of an untrained network."""

@@ -1,0 +1,1 @@
+"""No contenders: dense baselines, and other methods with one thing undone."""

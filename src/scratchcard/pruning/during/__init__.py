@@ -1,0 +1,1 @@
+"""Methods whose mask moves while the network trains."""
