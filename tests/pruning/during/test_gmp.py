@@ -121,8 +121,10 @@ def test_other_allocations_are_exact_too(allocation: Any) -> None:
 
 
 def test_impossible_times_are_refused() -> None:
-    with pytest.raises(UserError, match=r'since = "0.8" is step 80, after until = "0.5", step 50'):
-        GradualMagnitude(since="0.8", until="0.5").sparsity(Moment(0, 10, 100), 0.9)
+    with pytest.raises(UserError, match=r'since = "0.8" lies after until = "0.5"'):
+        GradualMagnitude(since="0.8", until="0.5")
+    with pytest.raises(UserError, match=r'since = "0.8" is step 80, after until = "5ep", step 50'):
+        GradualMagnitude(since="0.8", until="5ep").sparsity(Moment(0, 10, 100), 0.9)
     with pytest.raises(
         UserError, match=r'until = "500it" is step 500, but training ends after 100'
     ):
