@@ -92,6 +92,8 @@ def _facts(spec: Spec) -> list[str]:
         vote = f"votes, margin {spec.margin:g} ({spec.scale})" if spec.headline else "does not vote"
         facts = [f"Dimension: {spec.dimension}; {spec.better} is better; {vote}."]
         facts.append(f"Needs: {', '.join(spec.needs)}. Version {spec.version}.")
+        if spec.costly:
+            facts.append("Costly: a study measures it only if it names it.")
         if spec.paper:
             constants = ", ".join(f"{k} = {v}" for k, v in spec.paper.items())
             facts.append(f"In the profile `paper`: {constants}.")

@@ -227,6 +227,7 @@ def metric(
     scale: Literal["linear", "log"] = "linear",
     paper: Mapping[str, Any] | None = None,
     caution: str = "",
+    costly: bool = False,
     version: int = 1,
 ) -> Callable[[T], T]:
     """Register a metric: a function whose positional parameters name what it needs."""
@@ -263,6 +264,7 @@ def metric(
                 scale=scale,
                 paper=dict(paper or {}),
                 caution=caution,
+                costly=costly,
             )
         )
         return target

@@ -112,6 +112,7 @@ class MetricSpec(Spec):
         scale: ``"linear"``, or ``"log"`` where ratios are compared.
         paper: Constants of the official code, used by the profile ``paper``.
         caution: How the number is known to mislead; printed beside it.
+        costly: Whether a study measures it only if it names it.
     """
 
     title: str = ""
@@ -124,6 +125,7 @@ class MetricSpec(Spec):
     scale: Literal["linear", "log"] = "linear"
     paper: Mapping[str, Any] = field(default_factory=dict)
     caution: str = ""
+    costly: bool = False
 
     @property
     def scope(self) -> Literal["network", "pair"]:

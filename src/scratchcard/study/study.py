@@ -232,7 +232,8 @@ class _Reader:
         for spec in sorted(map(registry.METRICS.get, registry.METRICS.names()), key=_rank):
             params = chooser.defaults(spec)
             complete = all(value is not Parameter.empty for value in params.values())
-            if spec.scope == "network" and complete and not lacks(spec.needs, ood, sets):
+            wanted = spec.scope == "network" and not spec.costly
+            if wanted and complete and not lacks(spec.needs, ood, sets):
                 choices[spec.name] = Choice(label=spec.name, kind=spec.name, params=params)
         return choices
 
