@@ -83,12 +83,16 @@ class Registry(Generic[S]):
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.walk_packages(package.__path__, f"{self._package}."):
-            importlib.import_module(module.name)
-        for entry in entry_points(group="scratchcard.plugins"):
-            entry.load()
+        self._loaded = True  # before, since what is imported may look something up
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.walk_packages(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
+            for entry in entry_points(group="scratchcard.plugins"):
+                entry.load()
+        except BaseException:
+            self._loaded = False
+            raise
 
 
 def check_options(what: str, spec: Spec, given: Iterable[str]) -> None:
