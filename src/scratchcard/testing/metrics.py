@@ -45,7 +45,7 @@ def check_metric(name: str, *, ordered: bool = False, **params: Any) -> None:
     spec = METRICS.get(name)
     _check_declaration(spec)
     full = options(spec, "default", params)
-    given = _case(classes=3, n=40)
+    given = _case(classes=6, n=40)
     first, again = _run(spec, given, full), _run(spec, given, full)
     _check_reading(name, first)
     assert _same(first, again), f"{name}: measured twice, it gives two answers"

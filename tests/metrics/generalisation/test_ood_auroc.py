@@ -6,7 +6,8 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from scratchcard.metrics.generalisation.ood_auroc import auroc, log_odds, ood_auroc
+from scratchcard.metrics.generalisation.ood_auroc import auroc, ood_auroc
+from scratchcard.metrics.generalisation.ood_scores import log_odds
 from scratchcard.probe import Predictions
 from scratchcard.stats import resamples
 

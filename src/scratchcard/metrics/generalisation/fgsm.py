@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from scratchcard.contracts import Part, Reading, UserError
+from scratchcard.contracts import Part, Reading
 from scratchcard.data.base import Images
+from scratchcard.metrics.attacks.checks import check_eps
+from scratchcard.metrics.attacks.fgsm import direction
 from scratchcard.probe import batches, device_of, floats, inference_copy
 from scratchcard.registry import metric
 from scratchcard.stats import mean_reading
@@ -69,8 +70,7 @@ def fgsm(model: nn.Module, test: Images, *, eps: float = 8 / 255, batch_size: in
     >>> reading.value, reading.parts["zero-gradient"].value
     (0.5, 1.0)
     """
-    if not 0 <= eps <= 1:
-        raise UserError(f"eps is a share of the pixel range, between 0 and 1, not {eps}")
+    check_eps(eps)
     place = device_of(model)
     network = inference_copy(model, floats(test.pixels[:batch_size].to(place)))
     truth = test.labels.to(place)
@@ -78,21 +78,13 @@ def fgsm(model: nn.Module, test: Images, *, eps: float = 8 / 255, batch_size: in
     for images, labels in zip(
         batches(test.pixels, batch_size, place), torch.split(truth, batch_size), strict=True
     ):
-        direction = _gradient(network, images, labels).sign()
-        attacked = (images + eps * direction).clamp_(0, 1)
+        heading = direction(network, images, labels)
+        attacked = (images + eps * heading).clamp_(0, 1)
         with torch.inference_mode():
             correct.append((network(attacked).argmax(dim=1) == labels).cpu().numpy())
-        still.append((direction == 0).flatten(1).all(dim=1).cpu().numpy())
+        still.append((heading == 0).flatten(1).all(dim=1).cpu().numpy())
     zero = mean_reading(np.concatenate(still))
     return mean_reading(
         np.concatenate(correct),
         parts={"zero-gradient": Part(zero.value, zero.stderr, zero.n)},
     )
-
-
-def _gradient(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Gradient of each image's own loss with respect to its pixels [B, C, H, W]."""
-    with torch.enable_grad():
-        inputs = images.detach().requires_grad_()
-        loss = functional.cross_entropy(network(inputs), labels, reduction="sum")
-        return torch.autograd.grad(loss, inputs)[0]

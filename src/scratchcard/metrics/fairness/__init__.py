@@ -1,0 +1,1 @@
+"""Whom a network's mistakes fall on: which classes, and which images that its twin had right."""
