@@ -192,7 +192,7 @@ def test_a_method_that_revives_weights_is_stopped() -> None:
         choose(Reviving(), model=model, masks=masks, sparsity=0.5, seed=0)
 
 
-BATCH = [(torch.rand(4, 2, 4, 4), torch.tensor([0, 1, 2, 0]))]
+BATCH = [(torch.rand(4, 1, 4, 4), torch.tensor([0, 1, 2, 0]))]
 
 
 def test_shrinking_really_makes_the_network_smaller() -> None:
@@ -219,5 +219,5 @@ def test_each_way_in_names_the_other() -> None:
 
 
 def test_an_empty_layer_is_warned_of() -> None:
-    with pytest.warns(UserWarning, match=r"no weight is left in 3\.weight"):
+    with pytest.warns(UserWarning, match=r"no weight is left in 0\.weight, 3\.weight"):
         prune(network(), "omp", sparsity=0.995)
