@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import torch
 import scratchcard as sc
 from scratchcard.data.base import Images
 from scratchcard.folder import Folder
+from scratchcard.registry import METRICS
 from scratchcard.runs import prepare
 
 STUDY = """
@@ -77,10 +79,18 @@ def value(rows: list[dict[str, str]], **where: str) -> float:
 
 def test_every_network_has_every_metric(place: Path) -> None:
     rows = [row for row in table(place) if not row["subset"]]
-    networks = {(r["method"], r["target_sparsity"], r["seed"]) for r in rows}
+    networks = {(r["method"], r["target_sparsity"], r["seed"]) for r in rows if r["seed"]}
     assert len(networks) == 2 * (1 + 3 * 2)
-    assert len(rows) == len(networks) * len({r["metric"] for r in rows})
-    assert all(row["value"] and row["stderr"] and row["n"] for row in rows)
+    whole: dict[str, int] = Counter(row["metric"] for row in rows)
+    scopes = {name: METRICS.get(name).scope for name in whole}
+    tickets = 3 * 2
+    wanted = {"network": len(networks), "pair": 2 * tickets, "group": tickets}
+    assert whole == {name: wanted[scope] for name, scope in scopes.items()}
+    assert set(scopes.values()) == set(wanted)
+    silent = {row["metric"] for row in rows if row["why"]}
+    assert silent == {"imbalance-amplification"}, "the digits are balanced"
+    numbers = [row for row in rows if row["metric"] not in silent]
+    assert all(row["value"] and row["stderr"] and row["n"] for row in numbers)
 
 
 def test_sparsity_is_exact(place: Path) -> None:

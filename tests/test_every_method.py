@@ -13,11 +13,12 @@ from scratchcard.collect import collect
 from scratchcard.data.digits import Digits
 from scratchcard.data.files import fingerprint
 from scratchcard.graph import Network, Plan
+from scratchcard.long_table import cost_table
 from scratchcard.masks import Masks
 from scratchcard.plan import build
 from scratchcard.pruning.pattern import Pattern
 from scratchcard.registry import METHODS
-from scratchcard.results import Measured, Results, cost_table
+from scratchcard.results import Measured, Results
 from scratchcard.stages import execute
 from scratchcard.store import Store
 from scratchcard.study import Study

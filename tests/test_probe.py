@@ -1,6 +1,9 @@
 """Predictions against scipy, and the copies that make them against the model itself."""
 
 import copy
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ import torch
 from scipy.special import log_softmax
 from torch import Tensor, nn
 
+from scratchcard.contracts import UserError
 from scratchcard.probe import Predictions, floats, inference_copy, logits
 
 
@@ -165,3 +169,131 @@ def test_the_model_is_left_as_it_is(images: Tensor) -> None:
     assert all(module.training for module in model.modules())
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     assert model.first.weight.is_contiguous()
+
+
+class Output(OrderedDict[str, Tensor]):
+    """As transformers' ModelOutput: a mapping with attributes."""
+
+    @property
+    def logits(self) -> Tensor:
+        return self["logits"]
+
+
+@dataclass
+class Plain:
+    logits: Tensor
+
+
+Pair = namedtuple("Pair", "main aside")
+
+
+class Changed(Residual):
+    """A network with something done to its answer."""
+
+    def __init__(self, change: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.change = change
+
+    def forward(self, x: Tensor) -> Any:
+        return self.change(super().forward(x))
+
+
+def changed(change: Callable[[Tensor], Any]) -> Changed:
+    torch.manual_seed(0)
+    return Changed(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda z: (z, z), r"returns tuple \(of 2\).*\[0\], if the logits come first"),
+        (lambda z: [z], r"returns list \(of 1\).*\[0\]"),
+        (lambda z: Pair(z, z), r"returns Pair \(of 2\).*\[0\]"),
+        (lambda z: {"logits": z, "loss": z}, r"dict \(of logits, loss\).*net\(x\)\[\"logits\"\]"),
+        (lambda z: {"out": z}, r"dict \(of out\).*returns the right one"),
+        (lambda z: Output(logits=z), r"returns Output \(of logits\).*net\(x\)\.logits"),
+        (lambda z: Plain(z), r"returns Plain.*net\(x\)\.logits"),
+        (lambda z: None, "returns NoneType"),
+        (lambda z: z[:, 0], r"returns \[\d\d?\] for \d\d? images"),
+        (lambda z: z[:, :1], r"returns \[\d\d?, 1\] for \d\d? images"),
+        (lambda z: z[:-1], r"returns \[\d\d?, 5\] for \d\d? images"),
+        (lambda z: z[:, :, None], r"returns \[\d\d?, 5, 1\] for \d\d? images"),
+        (lambda z: (z * 10).long(), "returns torch.int64"),
+        (lambda z: z.softmax(dim=1), "returns probabilities.*remove the softmax"),
+        (lambda z: z.softmax(dim=1).half(), "returns probabilities"),
+        (lambda z: (z * 1e4).softmax(dim=1), "returns probabilities"),
+        (lambda z: (z * 0).softmax(dim=1), "returns probabilities"),
+        (lambda z: z[:, :2].softmax(dim=1), "returns probabilities"),
+    ],
+)
+def test_what_are_no_logits_is_refused_with_the_mend(
+    images: Tensor, change: Callable[[Tensor], Any], message: str
+) -> None:
+    model = changed(change)
+    for ask in (lambda: logits(model, images), lambda: inference_copy(model, floats(images[:8]))):
+        with pytest.raises(UserError, match=message):
+            ask()
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        nn.LogSoftmax(dim=1),
+        nn.Sigmoid(),
+        lambda z: z.softmax(dim=1) * 1.01,
+        lambda z: (z - z.mean(dim=1, keepdim=True)) * 10 + 0.2,
+        lambda z: torch.tensor([[1.0, 0.0]]).repeat(len(z), 1) + z[:, :2] * 1e-7,
+        lambda z: z * torch.nan,
+        lambda z: z.double(),
+    ],
+    ids=str,
+)
+def test_what_only_resembles_probabilities_is_let_through(
+    images: Tensor, change: Callable[[Tensor], Tensor]
+) -> None:
+    model = changed(change).eval()
+    with torch.no_grad():
+        wanted = model(images / 255).float().numpy()
+    np.testing.assert_allclose(logits(model, images), wanted, atol=1e-6)
+
+
+def test_one_image_of_two_classes_may_add_up_to_one(images: Tensor) -> None:
+    def change(z: Tensor) -> Tensor:
+        return z[:, :2].softmax(dim=1)
+
+    assert logits(changed(change), images[:1]).shape == (1, 2)
+    with pytest.raises(UserError, match="probabilities"):
+        logits(changed(change), images[:2])
+    with pytest.raises(UserError, match="probabilities"):
+        logits(changed(lambda z: z.softmax(dim=1)), images[:1])
+
+
+def test_one_batch_of_probabilities_is_not_the_whole(images: Tensor) -> None:
+    """Whether rows add up to one is asked of the whole pass, not of one batch."""
+
+    def change(z: Tensor) -> Tensor:
+        return z.softmax(dim=1) if len(z) < 8 else z
+
+    assert logits(changed(change), images, batch_size=8).shape == (23, 5)
+
+
+def test_logarithms_of_probabilities_are_as_good_as_logits(images: Tensor) -> None:
+    labels = np.arange(len(images)) % 5
+    plain = Predictions(logits(changed(lambda z: z), images), labels)
+    logs = Predictions(logits(changed(nn.LogSoftmax(dim=1)), images), labels)
+    np.testing.assert_allclose(logs.probabilities, plain.probabilities, atol=1e-6)
+
+
+def test_the_mend_mends(images: Tensor) -> None:
+    class Logits(nn.Module):
+        def __init__(self, net: nn.Module) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.net(x).logits
+            return found
+
+    wanted = logits(changed(lambda z: z), images)
+    assert np.array_equal(logits(Logits(changed(lambda z: Output(logits=z))), images), wanted)

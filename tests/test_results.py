@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scratchcard.contracts import UserError
-from scratchcard.results import Row, cost_table, long_table, write_csv, write_parquet
+from scratchcard.long_table import Row, cost_table, long_table, write_csv, write_parquet
 from tests.factory import make_results, rows_2000
 
 RESULTS = make_results(

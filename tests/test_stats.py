@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from scratchcard.contracts import Part
-from scratchcard.stats import mean_reading, parts_by_class, resamples, statistic_reading
+from scratchcard.contracts import Part, UserError
+from scratchcard.stats import (
+    mean_reading,
+    parts_by_class,
+    resamples,
+    sample_size,
+    statistic_reading,
+)
 
 
 def test_resamples_stay_in_their_stratum_and_are_the_same_for_everyone() -> None:
@@ -61,6 +67,46 @@ def test_components_are_parts_and_their_mean_is_the_value() -> None:
     assert reading.parts["high"].value == pytest.approx(x[:, 1].mean())
     assert reading.parts["high"].stderr == pytest.approx(x[:, 1].std() / 10, rel=0.15)
     assert reading.stderr == pytest.approx(x.mean(axis=1).std() / 10, rel=0.15)
+
+
+def test_the_value_can_be_the_first_component() -> None:
+    x = np.random.default_rng(0).integers(0, 9, size=(100, 2))
+    found = statistic_reading(
+        lambda index: x[index].mean(axis=0), [100], components={"low": 100, "high": 100}, first=True
+    )
+    alone = statistic_reading(lambda index: float(x[index, 0].mean()), [100])
+    assert (found.value, found.stderr) == (alone.value, alone.stderr)
+    assert np.array_equal(np.asarray(found.replicates), np.asarray(alone.replicates))
+    assert [*found.parts] == ["low", "high"]
+
+
+@pytest.mark.parametrize("stderr", [0.4, 0.3, 0.1, 0.05, 0.02, 0.01, 0.005])
+def test_a_sample_reaches_the_standard_error_and_no_smaller_one_does(stderr: float) -> None:
+    n = sample_size(10**6, stderr=stderr)
+    even = np.arange(n) % 2  # as uncertain as a share can be
+    assert mean_reading(even).stderr <= stderr * (1 + 1e-9)
+    if n > 3:
+        assert mean_reading(even[:-2]).stderr > stderr
+
+
+def test_a_sample_is_never_larger_than_what_there_is() -> None:
+    assert [sample_size(300), sample_size(300, 0), sample_size(300, 299)] == [300, 300, 299]
+    assert [sample_size(300, 301), sample_size(300, stderr=0.001)] == [300, 300]
+
+
+@pytest.mark.parametrize(
+    ("images", "stderr", "message"),
+    [
+        (-1, 0.0, "images = -1"),
+        (0, -0.1, "stderr = -0.1"),
+        (0, 0.5, "stderr = 0.5"),
+        (0, float("nan"), "stderr = nan"),
+        (100, 0.02, "images = 100 and stderr = 0.02 both say"),
+    ],
+)
+def test_wishes_that_make_no_sample_are_refused(images: int, stderr: float, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        sample_size(1000, images, stderr)
 
 
 def test_a_class_with_one_example_borrows_the_spread_of_all() -> None:

@@ -139,6 +139,29 @@ def test_a_flipped_byte_in_a_big_file_is_seen_when_it_is_read(store: Store) -> N
     assert not store.has(OTHER)
 
 
+def test_rows_come_back_in_their_order(store: Store) -> None:
+    array = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
+    store.commit(OTHER, result={}, provenance={}, arrays={"test": {"pixels": array}})
+    for index in ([3, 0], [2], [1, 1, 2]):
+        found = store.rows(OTHER, "test", "pixels", index)
+        assert found.dtype == np.uint8
+        assert found.tolist() == array[index].tolist()
+    with pytest.raises(AssertionError, match="masks"):
+        store.rows(OTHER, "masks", "pixels", [0])
+
+
+@pytest.mark.parametrize("how", ["truncated", "missing", "header"])
+def test_rows_of_a_damaged_file_are_refused(store: Store, how: str) -> None:
+    path = next(path for path in files(store) if path.name.startswith("weights"))
+    whole = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(whole[:-1] if how == "truncated" else b"\xff" * 9 + whole[9:])
+    with pytest.raises(Damaged, match=DIGEST):
+        store.rows(DIGEST, "weights", "fc.weight", [0])
+
+
 def test_asking_for_a_file_that_never_was_is_our_mistake(store: Store) -> None:
     with pytest.raises(AssertionError, match=r"weights\.safetensors"):
         store.arrays(DIGEST, "masks")

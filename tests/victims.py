@@ -129,7 +129,7 @@ class Hard(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x)
-        return nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).float()
+        return 2.0 * nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1])
 
 
 def level(n: int) -> Images:

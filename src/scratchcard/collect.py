@@ -12,9 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from scratchcard.contracts import Part, Reading
-from scratchcard.graph import Network, Plan, Stage
+from scratchcard.forgotten import most_forgotten
+from scratchcard.graph import Group, Network, Plan, Stage
 from scratchcard.registry import METHODS, METRICS
-from scratchcard.results import NOT_APPLICABLE, NOT_RUN, Budget, Measured, Results
+from scratchcard.results import (
+    NOT_APPLICABLE,
+    NOT_RUN,
+    Budget,
+    Cell,
+    Measured,
+    Picture,
+    Results,
+    Rung,
+    Together,
+)
 from scratchcard.store import Store
 from scratchcard.study import Study
 
@@ -58,13 +69,19 @@ def collect(study: Study, plan: Plan, store: Store, failures: Path) -> Results:
         [_measured(network, plan, store, done, failures, budgets) for network in plan.networks]
     )
     specs = {label: METRICS.get(choice.kind) for label, choice in study.metrics.items()}
-    return Results(
+    found = Results(
         study=study.name,
         profile=study.profile,
         text=study.text,
         metrics=specs,
         methods={label: _title(label, choice.kind) for label, choice in study.methods.items()},
         networks=networks,
+        together={
+            Cell(group.data, group.model, group.method, group.target): _together(
+                group, plan, store, done, failures
+            )
+            for group in plan.groups
+        },
         controls=frozenset(
             label for label, choice in study.methods.items() if METHODS.get(choice.kind).control
         ),
@@ -74,11 +91,50 @@ def collect(study: Study, plan: Plan, store: Store, failures: Path) -> Results:
             if spec.headline and spec.margin is not None
         },
     )
+    return replace(found, sheets=_sheets(found, plan, store))
+
+
+def _sheets(results: Results, plan: Plan, store: Store) -> dict[Rung, tuple[Picture, ...]]:
+    """The images that are forgotten at each rung."""
+    splits = {
+        network.data: plan.stages[network.weights].inputs["data"] for network in plan.networks
+    }
+    sheets = {}
+    for rung, images in most_forgotten(results).items():
+        digest = splits[rung.data]
+        classes = store.result(digest)["classes"]
+        index = [image.index for image in images]
+        pixels, labels = (store.rows(digest, "test", name, index) for name in ("pixels", "labels"))
+        sheets[rung] = tuple(
+            Picture(image.index, pixel, classes[label], image.dense, image.sparse)
+            for image, pixel, label in zip(images, pixels, labels, strict=True)
+        )
+    return sheets
 
 
 def _title(label: str, kind: str) -> str:
     title = METHODS.get(kind).title
     return title if label == kind else f"{label} ({kind})"
+
+
+def _together(group: Group, plan: Plan, store: Store, done: set[str], failures: Path) -> Together:
+    readings, missing = _read_all(group.measures, plan, store, done, failures)
+    return Together(readings, missing, group.measures)
+
+
+def _read_all(
+    measures: Mapping[str, str], plan: Plan, store: Store, done: set[str], failures: Path
+) -> tuple[dict[str, Reading], dict[str, str]]:
+    """What was read, and why the rest was not, by label of the metric."""
+    ready = {m: store.result(d) for m, d in measures.items() if d in done}
+    silent = {m: result[NO_READING] for m, result in ready.items() if NO_READING in result}
+    readings = {m: read(store, measures[m]) for m in ready if m not in silent}
+    missing = {
+        m: f"{NOT_APPLICABLE}{silent[m]}" if m in silent else _why(d, plan, done, failures)
+        for m, d in measures.items()
+        if m not in readings
+    }
+    return readings, missing
 
 
 def _measured(
@@ -90,8 +146,7 @@ def _measured(
     budgets: _Budgets,
 ) -> Measured:
     mask = store.result(network.mask) if network.mask in done else {}
-    ready = {m: store.result(d) for m, d in network.measures.items() if d in done}
-    silent = {m: result[NO_READING] for m, result in ready.items() if NO_READING in result}
+    readings, missing = _read_all(network.measures, plan, store, done, failures)
     trained = store.result(network.weights) if network.weights in done else {}
     return Measured(
         network=network,
@@ -100,12 +155,8 @@ def _measured(
         prunable=mask.get("total", 0),
         parameters=trained.get("parameters", 0),
         collapsed=tuple(mask.get("collapsed", ())),
-        readings={m: read(store, network.measures[m]) for m in ready if m not in silent},
-        missing={
-            m: f"{NOT_APPLICABLE}{silent[m]}" if m in silent else _why(d, plan, done, failures)
-            for m, d in network.measures.items()
-            if m not in ready or m in silent
-        },
+        readings=readings,
+        missing=missing,
         train=budgets.own(network),
         find=budgets.find(network),
     )

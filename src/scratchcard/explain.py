@@ -94,6 +94,8 @@ def _facts(spec: Spec) -> list[str]:
         facts.append(f"Needs: {', '.join(spec.needs)}. Version {spec.version}.")
         if spec.costly:
             facts.append("Costly: a study measures it only if it names it.")
+        if spec.timed:
+            facts.append("Timed: measured twice, it gives two answers.")
         if spec.paper:
             constants = ", ".join(f"{k} = {v}" for k, v in spec.paper.items())
             facts.append(f"In the profile `paper`: {constants}.")

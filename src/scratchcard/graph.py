@@ -18,7 +18,7 @@ class Stage:
     """One piece of work whose result is stored under its digest.
 
     Attributes:
-        kind: ``data``, ``train``, ``mask``, ``logits`` or ``measure``.
+        kind: ``data``, ``corrupt``, ``train``, ``mask``, ``logits``, ``baseline`` or ``measure``.
         version: The version of the kind and of the method or metric inside it.
         params: What differs from the defaults; JSON values only.
         inputs: Role to digest of the stages whose results are read.
@@ -82,11 +82,31 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The networks that differ only in their seed, and where their common numbers are.
+
+    Attributes:
+        data: Label of the data set in the study.
+        model: Label of the model.
+        method: Label of the method.
+        target: The ladder's sparsity.
+        measures: Label of each metric of all seeds together to the digest of its measure stage.
+    """
+
+    data: str
+    model: str
+    method: str
+    target: float
+    measures: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Plan:
     """A study as a graph: every stage by digest, in an order in which they can be run."""
 
     stages: Mapping[str, Stage]
     networks: tuple[Network, ...]
+    groups: tuple[Group, ...] = ()
 
     def ancestors(
         self,
@@ -113,6 +133,7 @@ class Plan:
         return {
             "stages": [vars(stage) | {"digest": stage.digest} for stage in self.stages.values()],
             "networks": [vars(network) for network in self.networks],
+            "groups": [vars(group) for group in self.groups],
         }
 
     @classmethod
@@ -125,4 +146,5 @@ class Plan:
         return cls(
             {stage.digest: stage for stage in stages},
             tuple(Network(**network) for network in values["networks"]),
+            tuple(Group(**group) for group in values["groups"]),
         )

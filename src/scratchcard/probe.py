@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.fx.proxy import TraceError
+
+from scratchcard.contracts import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +109,88 @@ def device_of(model: nn.Module) -> torch.device:
     return tensors[0].device if tensors else torch.device("cpu")
 
 
+def check_logits(answer: Any, images: int) -> Tensor:
+    """What a network answered, if it has the form of logits; nothing is taken out or converted.
+
+    Args:
+        answer: Whatever the network returned.
+        images: How many images it was shown, B.
+
+    Returns:
+        The same tensor, floating point [B, K], K at least 2; it may hold what is not a number.
+
+    Raises:
+        UserError: A tuple, a mapping or another object, or a tensor of another form.
+
+    >>> check_logits(torch.zeros(3, 1), 3)
+    Traceback (most recent call last):
+        ...
+    scratchcard.contracts.values.UserError: the network returns [3, 1] for 3 images, ...
+    """
+    if not isinstance(answer, Tensor):
+        raise UserError(
+            f"the network returns {_described(answer)}, but metrics need one tensor, the logits "
+            f"[B, K]: wrap it in a module whose forward(x) returns {_mend(answer)}"
+        )
+    shape = list(answer.shape)
+    if len(shape) != 2 or shape[0] != images or shape[1] < 2:
+        raise UserError(
+            f"the network returns {shape} for {images} images, but must return logits [B, K], a "
+            "row for each image and a column for each class, of which there are 2 or more"
+        )
+    if not answer.is_floating_point():
+        raise UserError(
+            f"the network returns {answer.dtype}, but metrics need logits, floating point: remove "
+            "what follows the last layer (argmax, rounding)"
+        )
+    return answer
+
+
+def _described(answer: Any) -> str:
+    kind = type(answer).__name__
+    if isinstance(answer, Mapping):
+        return f"{kind} (of {', '.join(map(str, answer))})"
+    return f"{kind} (of {len(answer)})" if isinstance(answer, tuple | list) else kind
+
+
+def _mend(answer: Any) -> str:
+    if hasattr(answer, "logits"):
+        return "self.net(x).logits"
+    if isinstance(answer, Mapping):
+        return 'self.net(x)["logits"]' if "logits" in answer else "the right one of these"
+    first = isinstance(answer, tuple | list)
+    return "self.net(x)[0], if the logits come first" if first else "them"
+
+
+def check_no_probabilities(answer: Tensor) -> None:
+    """Refuse softmax's answers, which would pass for logits that are never sure of anything.
+
+    Logarithms of probabilities are logits as good as any: softmax leaves them as they are.
+
+    Args:
+        answer: What a network returned for all images there are [N, K]; it is refused if no row
+            has a negative number and each adds up to 1, to 1e-3. A single pair of numbers, or the
+            same pair for every image, can do so by chance and is let through.
+
+    Raises:
+        UserError: The rows are probabilities.
+
+    >>> check_no_probabilities(torch.randn(5, 3).log_softmax(dim=1))
+    >>> check_no_probabilities(torch.randn(5, 3).softmax(dim=1))
+    Traceback (most recent call last):
+        ...
+    scratchcard.contracts.values.UserError: the network returns probabilities, ...
+    """
+    if answer.shape[1] == 2 and bool(((answer - answer[:1]).abs() <= 1e-3).all()):
+        return
+    sums = answer.sum(dim=1, dtype=torch.float64)
+    if bool((answer >= 0).all()) and bool(((sums - 1).abs() <= 1e-3).all()):
+        raise UserError(
+            "the network returns probabilities, but metrics need logits: remove the softmax at "
+            "its end (their logarithms would do too: self.net(x).clamp(min=1e-30).log())"
+        )
+
+
 def logits(
     model: nn.Module,
     pixels: Tensor,
@@ -123,17 +208,26 @@ def logits(
 
     Returns:
         float32 [N, K].
+
+    Raises:
+        UserError: The network returns no logits: something else than a tensor [B, K], or
+            probabilities.
     """
     place = device_of(model) if device is None else torch.device(device)
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.inference_mode():
-            found = [model(batch).float().cpu() for batch in batches(pixels, batch_size, place)]
+            found = [
+                check_logits(model(batch), len(batch)).float().cpu()
+                for batch in batches(pixels, batch_size, place)
+            ]
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return torch.cat(found).numpy()
+    whole = torch.cat(found)
+    check_no_probabilities(whole)
+    return whole.numpy()
 
 
 def inference_copy(model: nn.Module, example: Tensor) -> nn.Module:
@@ -148,13 +242,18 @@ def inference_copy(model: nn.Module, example: Tensor) -> nn.Module:
 
     Returns:
         A module in evaluation mode whose parameters want no gradients.
+
+    Raises:
+        UserError: The model returns no logits for the example, as in ``logits``.
     """
     plain = copy.deepcopy(model).eval().requires_grad_(False)
+    with torch.inference_mode():
+        wanted = check_logits(plain(example), len(example))
+    check_no_probabilities(wanted)
     folded = _folded(plain)
     if folded is None:
         return plain
     with torch.inference_mode():
-        wanted = plain(example)
         try:
             found = folded(example)
         except RuntimeError:  # Tensor.view() of a channels_last activation

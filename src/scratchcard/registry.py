@@ -232,6 +232,7 @@ def metric(
     paper: Mapping[str, Any] | None = None,
     caution: str = "",
     costly: bool = False,
+    timed: bool = False,
     version: int = 1,
 ) -> Callable[[T], T]:
     """Register a metric: a function whose positional parameters name what it needs."""
@@ -248,7 +249,7 @@ def metric(
                 f'metric "{name}" needs {unknown[0]!r}{did_you_mean(unknown[0], NEEDS)} '
                 f"(a metric may ask for: {', '.join(NEEDS)})"
             )
-        if headline and any(need.startswith("dense_") for need in needs):
+        if headline and any(need.startswith(("dense_", "all_")) for need in needs):
             raise UserError(
                 f'metric "{name}" compares with the dense twin, so the twin has no reading of it '
                 "to differ from: it cannot vote; remove headline"
@@ -269,6 +270,7 @@ def metric(
                 paper=dict(paper or {}),
                 caution=caution,
                 costly=costly,
+                timed=timed,
             )
         )
         return target

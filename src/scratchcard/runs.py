@@ -115,6 +115,7 @@ def prepare(study: Study, home: Path | str, device: str = "auto") -> Prepared:
         UserError: An unknown device, or the folder belongs to another study of the same name.
     """
     from scratchcard import plan
+    from scratchcard.data.corruptions.official import files as official_files
     from scratchcard.data.files import fingerprint
     from scratchcard.registry import DATASETS
 
@@ -125,8 +126,16 @@ def prepare(study: Study, home: Path | str, device: str = "auto") -> Prepared:
     kind = before.device if device == "auto" and before is not None else _device(device)
     sources = {
         f"{table}.{label}": DATASETS.get(choice.kind).target(**choice.params).files()
-        for table, choices in (("data", study.data), ("ood", study.ood))
+        for table, choices in (
+            ("data", study.data),
+            ("ood", study.ood),
+            ("transfer", study.transfer),
+        )
         for label, choice in choices.items()
+    }
+    sources |= {
+        f"corruptions.{label}": official_files(path)
+        for label, path in study.corruptions.official.items()
     }
     prints = {name: fingerprint(files) for name, files in sources.items()}
     watched = [path for files in sources.values() for path in with_folders(files)]
@@ -204,9 +213,9 @@ def _compute(
 def report(prepared: Prepared, figures: Path | None = None) -> Summary:
     """Judge what has been measured so far; write tables, page and, if wanted, figures."""
     from scratchcard.collect import collect
+    from scratchcard.long_table import cost_table, long_table, write_csv
     from scratchcard.report import figures as papers
     from scratchcard.report import page, words
-    from scratchcard.results import cost_table, long_table, write_csv
     from scratchcard.verdict import judge
 
     folder, plan = prepared.folder, prepared.plan

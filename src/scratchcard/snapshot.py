@@ -17,7 +17,7 @@ from typing import Any
 from scratchcard.files import replace
 from scratchcard.graph import Plan
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ The resamples depend on the sizes of the sets alone, so differences of networks 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from scratchcard.contracts import Part, Reading
+from scratchcard.contracts import Part, Reading, UserError
 from scratchcard.seeds import numpy_stream
 
 RESAMPLES = 400
@@ -41,6 +42,41 @@ def resamples(strata: Sequence[int], count: int = RESAMPLES) -> Iterator[np.ndar
                 for start, size in zip(starts, strata, strict=True)
             ]
         )
+
+
+def sample_size(available: int, images: int = 0, stderr: float = 0.0) -> int:
+    """How many of the images there are to take, for a costly metric.
+
+    For a standard error it is 1 + 1/(4 stderr^2), rounded up: a share then has at most that one,
+    whatever it is, and so has the mean of anything between 0 and 1. So every network is measured
+    on the same images, and differences are paired.
+
+    Args:
+        available: How many there are; never more are taken.
+        images: How many are wanted; 0 for all.
+        stderr: The largest standard error that is wanted; 0 for no such wish.
+
+    Raises:
+        UserError: A number out of range, or both wishes at once.
+
+    >>> sample_size(10_000, stderr=0.02), sample_size(10_000, 1000), sample_size(300, 1000)
+    (626, 1000, 300)
+    """
+    if images < 0:
+        raise UserError(f"images = {images}, but must be 0 for all, or how many to take")
+    if not 0 <= stderr < 0.5:
+        raise UserError(
+            f"stderr = {stderr}, but must be 0 for no such wish, or a standard error below 0.5"
+        )
+    if images and stderr:
+        raise UserError(
+            f"images = {images} and stderr = {stderr} both say how many images to take; "
+            "leave one of them out"
+        )
+    if stderr:
+        # The standard error of a share s of n images is sqrt(s (1 - s)/(n - 1)).
+        images = 1 + math.ceil(0.25 / stderr**2 - 1e-9)
+    return min(images or available, available)
 
 
 def mean_reading(
@@ -97,6 +133,7 @@ def statistic_reading(
     strata: Sequence[int],
     *,
     components: Mapping[str, int] | None = None,
+    first: bool = False,
     params: Mapping[str, Any] | None = None,
     parts: Mapping[str, Part] | None = None,
     count: int = RESAMPLES,
@@ -108,6 +145,7 @@ def statistic_reading(
             each component [S], whose mean is then the value.
         strata: Sizes of the sets.
         components: Label of each component, in order, to its number of examples.
+        first: The value is the first component, not their mean.
         params: The constants it was computed with.
         parts: Components known beforehand.
         count: How many resamples.
@@ -119,14 +157,17 @@ def statistic_reading(
     """
     values = np.atleast_1d(statistic(np.arange(sum(strata))))
     drawn = np.stack([np.atleast_1d(statistic(index)) for index in resamples(strata, count)])
-    replicates = drawn.mean(axis=1)
+    if first:
+        value, replicates = values[0], drawn[:, 0]
+    else:
+        value, replicates = values.mean(), drawn.mean(axis=1)
     spread = drawn.std(axis=0, ddof=1)
     own = {
         label: Part(float(values[s]), float(spread[s]), n)
         for s, (label, n) in enumerate((components or {}).items())
     }
     return Reading(
-        value=float(values.mean()),
+        value=float(value),
         stderr=float(replicates.std(ddof=1)),
         n=sum(strata),
         params=dict(params or {}),

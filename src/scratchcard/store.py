@@ -13,11 +13,12 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 SCHEMA = 1
@@ -102,6 +103,33 @@ class Store:
     def arrays(self, digest: str, name: str) -> dict[str, np.ndarray]:
         """The named arrays of one file, writable; ``Damaged`` if they cannot be trusted."""
         return dict(safetensors.numpy.load(self._read(digest, f"{name}.safetensors")))
+
+    def rows(self, digest: str, name: str, array: str, index: Sequence[int]) -> np.ndarray:
+        """Some rows of a named array, without reading the others; ``Damaged`` as for ``arrays``.
+
+        The size of the file is checked, not its hash, for that would take all of it.
+
+        Args:
+            digest: Of the stage.
+            name: Of the file of arrays.
+            array: Which of them.
+            index: Which rows, at least one.
+
+        Returns:
+            The rows [len(index), ...] in the order of ``index``.
+        """
+        file, listed = f"{name}.safetensors", self._manifest(digest)
+        assert file in listed, f"stage {digest} has no {file}, only {sorted(listed)}"
+        size, _ = listed[file]
+        path = self._folder(digest) / file
+        if not path.exists() or path.stat().st_size != size:
+            raise Damaged(digest, f"{file} is missing or has changed since it was written")
+        try:
+            with safetensors.safe_open(path, framework="numpy") as arrays:
+                part = arrays.get_slice(array)
+                return np.concatenate([part[i : i + 1] for i in index])
+        except safetensors.SafetensorError as error:
+            raise Damaged(digest, f"{file} cannot be read: {error}") from None
 
     def discard(self, digest: str) -> None:
         """Take a result out of the store at once, then delete it."""

@@ -17,10 +17,12 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from scratchcard.long_table import long_table, write_csv
 from scratchcard.report import page
-from scratchcard.results import Results, long_table, write_csv
+from scratchcard.results import Results
 from scratchcard.verdict import judge
 from tests import factory
+from tests.report import extras
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -29,6 +31,7 @@ pytestmark = [
         CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver on the PATH"
     ),
 ]
+TABLE = "section[aria-labelledby=numbers] details:first-of-type"
 EVIL = "<img src=x onerror=alert(1)>"
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
@@ -39,8 +42,9 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def results() -> Results:
     made = factory.make_results(
-        seeds=2, metrics=("accuracy", "nll", "hessian-trace", "churn"), examples=100
+        seeds=2, metrics=("accuracy", "nll", "hessian-trace", "churn", "ece"), examples=100
     )
+    made = extras.with_pictures(extras.with_pies(extras.with_bins(made)), (1, 8, 8))
     return replace(made, study="browser", methods={**made.methods, "lth": EVIL})
 
 
@@ -91,31 +95,28 @@ def test_nothing_is_requested_and_nothing_complains(browser: Any) -> None:
 
 def test_every_chart_is_drawn_in_svg(browser: Any, results: Results) -> None:
     charts = all_of(browser, ".chart svg")
-    assert len(charts) == len(all_of(browser, ".chart")) == len(results.metrics)
+    diagrams = len(results.methods)
+    assert len(charts) == len(all_of(browser, ".chart")) == len(results.metrics) + diagrams
     assert all(chart.size["height"] > 150 for chart in charts)
     lines = all_of(browser, "#chart-0 .mark-line path")
     assert len([line for line in lines if line.get_attribute("d")]) >= len(results.methods)
 
 
 def test_a_hostile_title_stays_text(browser: Any) -> None:
-    assert not all_of(browser, "img")
+    assert len(all_of(browser, "img")) == len(all_of(browser, ".sheet img"))
     titles = [button.get_attribute("title") for button in all_of(browser, ".legend button")]
     assert titles[-1] == EVIL
 
 
 def test_a_header_sorts_up_and_down(browser: Any) -> None:
     header = next(
-        th
-        for th in all_of(browser, "section[aria-labelledby=numbers] th[aria-sort]")
-        if th.text.startswith("Accuracy")
+        th for th in all_of(browser, f"{TABLE} th[aria-sort]") if th.text.startswith("Accuracy")
     )
     column = browser.execute_script("return arguments[0].cellIndex", header)
     button = header.find_element(By.TAG_NAME, "button")
 
     def shown() -> list[float]:
-        cells = all_of(
-            browser, f"section[aria-labelledby=numbers] tbody tr > :nth-child({column + 1})"
-        )
+        cells = all_of(browser, f"{TABLE} tbody tr > :nth-child({column + 1})")
         return [float(str(cell.get_attribute("data-v"))) for cell in cells]
 
     before = shown()
@@ -125,27 +126,64 @@ def test_a_header_sorts_up_and_down(browser: Any) -> None:
     browser.execute_script("arguments[0].click()", button)
     assert shown() == sorted(before, reverse=True)
     assert header.get_attribute("aria-sort") == "descending"
-    others = all_of(browser, "section[aria-labelledby=numbers] th[aria-sort=none]")
-    assert len(others) == len(all_of(browser, "section[aria-labelledby=numbers] thead th")) - 1
+    others = all_of(browser, f"{TABLE} th[aria-sort=none]")
+    assert len(others) == len(all_of(browser, f"{TABLE} thead th")) - 1
 
 
-def test_a_rung_shows_its_scorecard_alone(browser: Any) -> None:
-    inputs = all_of(browser, ".rungs input")
-    assert len(inputs) == len(all_of(browser, ".rung")) == 5
-    for control in (inputs[0], inputs[-1]):
-        browser.execute_script("arguments[0].click()", control)
+def test_a_rung_shows_its_scorecard_and_its_sheet_alone(browser: Any) -> None:
+    cards, sheets, diagrams = (
+        control.find_elements(By.TAG_NAME, "input") for control in all_of(browser, ".rungs")
+    )
+    assert len(cards) == len(sheets) == len(diagrams) == 5
+    assert len(all_of(browser, ".rung")) == 10
+
+    def shown() -> set[str | None]:
+        """The rungs of what can be seen, and of the buttons that are pressed."""
         visible = [part for part in all_of(browser, ".rung") if part.is_displayed()]
-        rungs = [part.get_attribute("data-rung") for part in visible]
-        assert rungs == [control.get_attribute("value")]
-    inputs[-1].send_keys(Keys.ARROW_LEFT)
-    visible = [part for part in all_of(browser, ".rung") if part.is_displayed()]
-    assert [p.get_attribute("data-rung") for p in visible] == [inputs[-2].get_attribute("value")]
+        pressed = all_of(browser, ".rungs input:checked")
+        assert (len(visible), len(pressed)) == (2, 3)
+        return {part.get_attribute("data-rung") for part in visible} | {
+            control.get_attribute("value") for control in pressed
+        }
+
+    for control in (cards[0], sheets[-1], diagrams[2], cards[-1]):
+        browser.execute_script("arguments[0].click()", control)
+        assert shown() == {control.get_attribute("value")}
+    cards[-1].send_keys(Keys.ARROW_LEFT)
+    assert shown() == {cards[-2].get_attribute("value")}
+
+
+def test_diagrams_follow_the_rung(browser: Any) -> None:
+    def dots() -> list[list[str | None]]:
+        """Where the tickets' dots stand, by diagram."""
+        diagrams = all_of(browser, "[id^=diagram-]")
+        marks = ".mark-symbol path[fill='var(--own)']"
+        return [
+            [dot.get_attribute("transform") for dot in one.find_elements(By.CSS_SELECTOR, marks)]
+            for one in diagrams
+        ]
+
+    inputs = all_of(browser, ".rungs input")
+    browser.execute_script("arguments[0].click()", inputs[0])
+    before = dots()
+    assert all(len(one) > 5 for one in before)
+    browser.execute_script("arguments[0].click()", inputs[4])
+    WebDriverWait(browser, 5).until(lambda _: dots() != before)
+    browser.execute_script("arguments[0].click()", inputs[0])
+    WebDriverWait(browser, 5).until(lambda _: dots() == before)
+
+
+def test_pictures_are_let_in_and_keep_their_pixels(browser: Any) -> None:
+    first = all_of(browser, ".sheet img")[0]
+    assert browser.execute_script("return arguments[0].naturalWidth", first) == 8
+    assert first.value_of_css_property("image-rendering") == "pixelated"
+    assert first.get_attribute("alt")
 
 
 def test_the_legend_hides_a_method_in_every_chart(browser: Any, results: Results) -> None:
     def drawn() -> list[int]:
         """Marks in the colour of the first method, by chart."""
-        charts = range(len(results.metrics))
+        charts = range(len(results.metrics))  # the diagrams have another legend
         return [
             len(all_of(browser, f"#chart-{i} .mark-symbol path[fill='var(--m0)']")) for i in charts
         ]

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.colors import to_hex
 
-from scratchcard.report import curves, figures, theme
+from scratchcard.report import figures, plots, theme
 from scratchcard.results import Results
 from scratchcard.verdict import Verdict, judge
 from tests import factory
@@ -57,7 +57,7 @@ def test_same_results_same_bytes(
 
 def test_lines_are_solid_in_region_one_and_dashed_beyond(study: tuple[Results, Verdict]) -> None:
     results, verdict = study
-    panels = [p for p in curves.panels(results, verdict) if p.metric == "accuracy"]
+    panels = [p for p in plots.panels(results, verdict) if p.metric == "accuracy"]
     with rc_context(theme.rc()):
         figure = figures.one(results, panels)
     left, right = figure.axes

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from scratchcard.report import page, summary, tables, words
+from scratchcard.report import page, readings, summary, tables, words
+from scratchcard.report.cells import Table
 from scratchcard.results import NOT_RUN, Results
 from scratchcard.verdict import Verdict, judge
 from tests import factory
@@ -23,6 +24,11 @@ def study() -> tuple[Results, Verdict]:
     methods = {m: results.methods[m] for m in (*CONTROLS, *CAST[:-5])}
     results = replace(results, methods=methods)
     return results, judge(results)
+
+
+def first_numbers(results: Results) -> Table:
+    """The first table of all numbers: generalisation's."""
+    return readings.numbers(results, SETTING)[0].tables[0]
 
 
 def controlled(**options: object) -> Results:
@@ -122,6 +128,19 @@ def test_inapplicable_is_no_failure_in_words(study: tuple[Results, Verdict]) -> 
     assert "undecided, for ECE does not apply to it" in words.ticket_sentence(ticket, one)
 
 
+def test_what_applies_to_no_ticket_is_said_once() -> None:
+    why = "not applicable: because all classes are alike"
+    cells = {(m, 0.36, k, "class-gap"): why for m in ("lth", "omp", "random") for k in range(2)}
+    results = make_results(targets=(0.36,), seeds=2, failed=cells)
+    told = [line for line in summary.warnings(results, judge(results)) if why in line]
+    assert told == [f"All tickets: Worst class gap {why}"]
+    cells = {cell: why for cell in cells if cell[0] != "random"}
+    results = make_results(targets=(0.36,), seeds=2, failed=cells)
+    told = [line for line in summary.warnings(results, judge(results)) if why in line]
+    who = "One-shot magnitude (OMP) and Lottery tickets (LTH)"
+    assert told == [f"{who}: Worst class gap {why}"]
+
+
 def test_collapsed_layers_are_named(study: tuple[Results, Verdict]) -> None:
     results, verdict = study
     lines = summary.warnings(results, verdict)
@@ -150,7 +169,7 @@ def test_controls_come_last_and_are_marked(study: tuple[Results, Verdict]) -> No
     assert {row.kind for row in card.rows[-5:]} == {"control"}
     for table in (
         tables.breaking(results, SETTING),
-        tables.numbers(results, SETTING),
+        first_numbers(results),
         tables.cost(results, SETTING),
     ):
         marked = [row.kind == "control" for row in table.rows]
@@ -178,7 +197,7 @@ def test_sparsities_off_their_rung_are_printed(study: tuple[Results, Verdict]) -
     assert small["Lottery tickets (LTH)"] == ""
     shown = {
         (row.cells[0].text, row.cells[1].text, row.cells[1].small)
-        for row in tables.numbers(results, SETTING).rows
+        for row in first_numbers(results).rows
     }
     assert ("Long dense", "dense", "for 36 %") in shown
     assert ("Channel pruning", "34.8 %", "for 36 %") in shown
@@ -200,7 +219,12 @@ def test_cells_without_numbers_are_told_apart() -> None:
     assert found["ECE"].hint == "not applicable: it has no confidences"
     assert (found["NLL"].text, found["NLL"].kind) == ("not run", "none")
     assert (found["Brier score"].text, found["Brier score"].kind) == ("failed", "failed")
-    row = tables.numbers(results, SETTING).rows[1]
+    (calibration,) = (
+        chapter.tables[0]
+        for chapter in readings.numbers(results, SETTING)
+        if chapter.dimension == "calibration"
+    )
+    row = calibration.rows[1]
     assert [cell.text for cell in row.cells if cell.kind] == ["not run", "n/a", "failed"]
 
 

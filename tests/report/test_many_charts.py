@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from scratchcard.report import charts, curves, figures, summary, theme
+from scratchcard.report import charts, curves, figures, plots, summary, theme
 from scratchcard.results import Results
 from scratchcard.verdict import Verdict, judge, lineup
 from tests import factory
@@ -47,7 +47,7 @@ def test_the_axis_has_the_rungs_of_the_ladder(study: tuple[Results, Verdict]) ->
 
 def test_curves_stand_where_their_networks_are(study: tuple[Results, Verdict]) -> None:
     results, verdict = study
-    panel = next(p for p in curves.panels(results, verdict) if p.metric == "accuracy")
+    panel = next(p for p in plots.panels(results, verdict) if p.metric == "accuracy")
     assert [curve.method for curve in panel.curves] == list(lineup(results))
     at = {curve.method: [point.x for point in curve.points] for curve in panel.curves}
     assert at["long-dense"] == [1, 2, 3, 4, 5]
@@ -58,9 +58,7 @@ def test_curves_stand_where_their_networks_are(study: tuple[Results, Verdict]) -
     rows = charts.rows(panel, results)
     dense = [row for row in rows["points"] if row["who"] == "Long dense (control)"]
     assert [row["at"] for row in dense][:2] == ["dense, for 36 %", "dense, for 59 %"]
-    assert [row["who"] for row in rows["points"] if row["alone"]] == [
-        "One-shot magnitude (OMP), 2:4"
-    ]
+    assert [row["who"] for row in rows["points"] if row["bar"]] == ["One-shot magnitude (OMP), 2:4"]
     assert math.isclose(min(row["x"] for row in rows["points"]), at["channels"][0], abs_tol=1e-5)
 
 

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from scratchcard.contracts import Reading
-from scratchcard.report import curves, guide, page, summary, tables, theme
-from scratchcard.results import Results, long_table, write_csv
+from scratchcard.long_table import long_table, write_csv
+from scratchcard.report import curves, guide, page, plots, summary, tables, theme
+from scratchcard.results import Results
 from scratchcard.verdict import Verdict, judge
 from tests import factory
 
@@ -211,7 +212,7 @@ def test_a_big_study_stays_small_and_equal() -> None:
 
 
 def panel_of(results: Results, metric: str) -> curves.Panel:
-    found = curves.panels(results, judge(results))
+    found = plots.panels(results, judge(results))
     return next(panel for panel in found if panel.metric == metric)
 
 
@@ -259,7 +260,7 @@ def test_intervals_of_ratios_are_ratios(study: tuple[Results, Verdict]) -> None:
 
 def test_segments_take_the_worse_region_of_their_ends() -> None:
     def point(x: float, region: Any) -> curves.Point:
-        return curves.Point(x, x, x, 0.0, None, None, 1, region, None)
+        return curves.Point(x, x, x, 0.0, None, None, 1, 1, region, None)
 
     a, b, c, d = (point(i, r) for i, r in enumerate(("I", "I", "II", "III")))
     runs = list(curves.Curve("m", (a, b, c, d), ()).runs())

@@ -236,10 +236,10 @@ def test_the_ladder_is_the_papers_and_ascends() -> None:
 
 def test_without_metrics_every_one_whose_needs_are_met() -> None:
     few = study("metrics")
-    assert list(few.metrics) == ["accuracy", "ece"], "no pairs, nothing with an open option"
+    assert list(few.metrics) == ["accuracy", "churn", "ece"], "nothing with an open option"
     all_met = study("metrics", data={"squares": {"val_images": 5}}, ood={"noise": {}})
-    assert list(all_met.metrics) == ["accuracy", "auroc", "ece", "temperature"]
-    assert list(study(metrics=["churn"]).metrics) == ["churn"], "pairs where they are named"
+    assert list(all_met.metrics) == ["accuracy", "auroc", "churn", "ece", "temperature"]
+    assert list(study(metrics=["churn"]).metrics) == ["churn"]
 
 
 def test_paths_are_found_under_the_data_root_then_beside_the_study(tmp_path: Path) -> None:
@@ -331,8 +331,8 @@ def test_every_mistake_at_once_with_its_line(tmp_path: Path) -> None:
         "images of 4 pixels are too small; take 32 or more",
         (18, "models.tiny.widht"): 'unknown option; did you mean "width"? (known: width)',
         (20, "trainng"): 'unknown key or table; did you mean "training"? (known: name, profile, '
-        "seeds, equal_budget, plugins, data, ood, models, methods, metrics, training, ladder, "
-        "pruning, verdict)",
+        "seeds, equal_budget, plugins, data, ood, transfer, models, methods, metrics, training, "
+        "ladder, pruning, corruptions, verdict)",
         (24, "training.epochs"): 'must be a number, not "3"',
         (28, "ladder.rungs"): "listed twice: 6",
     }
@@ -482,7 +482,7 @@ def test_the_demo_is_a_study(real: None) -> None:
 def test_the_demo_shows_every_key_and_only_right_ones(real: None) -> None:
     text = resources.files("scratchcard").joinpath("demo.toml").read_text("utf-8")
     for key in (*Study.model_fields, *Training.model_fields, *Ladder.model_fields, "prunable"):
-        assert key in text or key in ("text", "source", "folders")
+        assert key in text or key in ("tasks", "text", "source", "folders")
     step = text.replace('schedule = "one-cycle"', 'schedule = "step"')
     for comment in ("milestones", "gamma", "metrics", "held_out", "[ood.uniform"):
         assert f"\n# {comment}" in step

@@ -3,6 +3,7 @@
 Nothing here imports torch, so that planning, status and help stay quick.
 """
 
+from scratchcard.contracts.corruptions import ErrorRates
 from scratchcard.contracts.methods import Architecture, Context, Method, Moment, Narrower
 from scratchcard.contracts.specs import (
     NEEDS,
@@ -23,6 +24,7 @@ __all__ = [
     "Context",
     "DatasetSpec",
     "Dimension",
+    "ErrorRates",
     "Method",
     "MethodSpec",
     "MetricSpec",

@@ -28,6 +28,15 @@ NEEDS: Mapping[str, str] = {
     "dense_model": "the dense twin",
     "masks": "Masks of the network; of a dense one they keep everything",
     "other_masks": "mapping from each other method at the same sparsity and seed to its Masks",
+    "ood_classes": "mapping from those out-of-distribution sets that are told from some classes "
+    "only to the numbers of these classes",
+    "corrupted_logits": "mapping from each kind of corruption to five Predictions, of severities "
+    "1 to 5 of the test split",
+    "corruption_baseline": "ErrorRates of the dense networks, averaged over the seeds",
+    "transfer": "mapping from the name of each other labelled data set to its training and test "
+    "Images",
+    "all_logits": "mapping from each seed to Predictions of its network on the test split",
+    "all_dense_logits": "mapping from each seed to Predictions of its dense twin on the test split",
 }
 """What a metric may ask for, by the name of a positional parameter."""
 
@@ -113,6 +122,7 @@ class MetricSpec(Spec):
         paper: Constants of the official code, used by the profile ``paper``.
         caution: How the number is known to mislead; printed beside it.
         costly: Whether a study measures it only if it names it.
+        timed: Whether it reads a clock, so that measured twice it gives two answers.
     """
 
     title: str = ""
@@ -126,10 +136,13 @@ class MetricSpec(Spec):
     paper: Mapping[str, Any] = field(default_factory=dict)
     caution: str = ""
     costly: bool = False
+    timed: bool = False
 
     @property
-    def scope(self) -> Literal["network", "pair"]:
-        """``"pair"`` where another network is needed too, such as the twin, else ``"network"``."""
+    def scope(self) -> Literal["network", "pair", "group"]:
+        """Of one network, of a pair (with its twin, or others), or of a group (all seeds)."""
+        if any(need.startswith("all_") for need in self.needs):
+            return "group"
         return "pair" if any(n.startswith(("dense_", "other_")) for n in self.needs) else "network"
 
 

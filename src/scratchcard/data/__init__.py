@@ -3,14 +3,8 @@
 Importing this package loads neither torch nor any decoder.
 """
 
-from scratchcard.data.base import (
-    Dataset,
-    Images,
-    OutOfDistribution,
-    Rows,
-    Source,
-    Splits,
-)
+from scratchcard.data.base import Dataset, OutOfDistribution
 from scratchcard.data.files import fingerprint
+from scratchcard.data.images import Images, Rows, Source, Splits
 
 __all__ = ["Dataset", "Images", "OutOfDistribution", "Rows", "Source", "Splits", "fingerprint"]

@@ -23,7 +23,14 @@ class HeldOut(OutOfDistribution):
     full set; few classes make one arbitrary draw.
     """
 
-    def as_ood(self, task: Task, source: Splits) -> Images:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.jpeg is not None:
+            raise UserError(
+                "held-out classes are re-encoded with the data set; move jpeg to its data table"
+            )
+
+    def foreign(self, task: Task, source: Splits) -> Images:
         """The held-out images of ``source``."""
         if source.held_out is None:
             raise UserError(

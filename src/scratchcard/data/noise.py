@@ -30,7 +30,7 @@ class Noise(OutOfDistribution):
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Pixels uint8 of ``shape``."""
 
-    def as_ood(self, task: Task, source: Splits) -> Images:
+    def foreign(self, task: Task, source: Splits) -> Images:
         """Noise of the task's shape; every label is 0."""
         import torch
 

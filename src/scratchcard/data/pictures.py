@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from scratchcard.contracts import Task, UserError
-from scratchcard.data.base import Images
+from scratchcard.data.images import Images
 
 if TYPE_CHECKING:
     import torch
@@ -111,6 +112,28 @@ def fit(images: Images, task: Task) -> Images:
         picture = _fit(picture.convert(MODES[task.channels]), task.width, task.height)
         pixels[row] = _array(picture)
     return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), images.labels.cpu())
+
+
+def reencode(images: Images, quality: int) -> Images:
+    """The images as they are after JPEG (baseline, 4:2:0, Pillow's tables) at this quality."""
+    import torch
+    from PIL import Image
+
+    pixels = images.pixels.permute(0, 2, 3, 1).cpu().numpy()
+    channels = pixels.shape[-1]
+    if pixels.dtype != np.uint8 or channels not in MODES:
+        raise UserError(
+            f"images of {channels} channels, {images.pixels.dtype}, cannot be encoded as JPEG; "
+            "remove jpeg, or take grey (1) or RGB (3) images of 8 bits (torch.uint8)"
+        )
+    decoded = np.empty_like(pixels)
+    for row, array in enumerate(pixels):
+        file = io.BytesIO()
+        picture = Image.fromarray(array[..., 0] if channels == 1 else array)
+        picture.save(file, "JPEG", quality=quality, subsampling="4:2:0")
+        with Image.open(file) as found:
+            decoded[row] = _array(found)
+    return Images(torch.from_numpy(decoded).permute(0, 3, 1, 2).contiguous(), images.labels.cpu())
 
 
 def _fit(picture: Image.Image, width: int, height: int) -> Image.Image:

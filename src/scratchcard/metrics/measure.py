@@ -11,8 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from scratchcard.contracts import NEEDS, MetricSpec, Reading, UserError
+from scratchcard.contracts import NEEDS, ErrorRates, MetricSpec, Reading, UserError
+from scratchcard.contracts.corruptions import SEVERITIES, STANDARD
 from scratchcard.data.base import Images
+from scratchcard.data.corruptions import corrupt
 from scratchcard.masks import Masks
 from scratchcard.metrics.inputs import Data, as_images, as_pixels
 from scratchcard.probe import Predictions, device_of, floats, inference_copy, logits
@@ -24,6 +26,8 @@ _ARGUMENT = {
     "dense_logits": "dense",
     "dense_model": "dense",
     "other_masks": "others",
+    "ood_classes": "ood",
+    "corruption_baseline": "dense",
 }
 """Which argument of ``measure`` gives a need that is not its own name."""
 
@@ -59,6 +63,11 @@ def call(
         UserError: Something it needs is not available.
         ValueError: The value or its standard error is not a finite number.
     """
+    if spec.scope == "group" and not set(spec.needs) <= set(available):
+        raise UserError(
+            f'metric "{spec.name}" looks at the networks of all seeds together: name it among the '
+            "metrics of a study"
+        )
     for need in spec.needs:
         if need not in available:
             raise UserError(
@@ -82,6 +91,7 @@ def measure(
     train: Data | None = None,
     val: Data | None = None,
     ood: Mapping[str, Data] | None = None,
+    transfer: Mapping[str, tuple[Data, Data]] | None = None,
     dense: nn.Module | None = None,
     masks: Masks | None = None,
     others: Mapping[str, Masks] | None = None,
@@ -99,7 +109,8 @@ def measure(
         train: The same of the training split, not augmented, for metrics that want it.
         val: The same of the validation split.
         ood: Name of each out-of-distribution set to its images; labels are not needed.
-        dense: The dense twin, for metrics of a pair.
+        transfer: Name of each other labelled data set to its training and test images.
+        dense: The dense twin, for metrics of a pair, and to count its corruption errors as 1.
         masks: Which weights live; found by themselves (the prunable weights that are not zero).
         others: Masks of other networks, by a name, for metrics that compare masks.
         profile: ``"default"``, or ``"paper"`` for the constants of the official code.
@@ -119,7 +130,15 @@ def measure(
     spec = METRICS.get(metric)
     full = options(spec, profile, params)
     given = providers(
-        model, test, train=train, val=val, ood=ood, dense=dense, masks=masks, others=others
+        model,
+        test,
+        train=train,
+        val=val,
+        ood=ood,
+        transfer=transfer,
+        dense=dense,
+        masks=masks,
+        others=others,
     )
     return call(spec, given, full)
 
@@ -131,6 +150,7 @@ def providers(
     train: Data | None = None,
     val: Data | None = None,
     ood: Mapping[str, Data] | None = None,
+    transfer: Mapping[str, tuple[Data, Data]] | None = None,
     dense: nn.Module | None = None,
     masks: Masks | None = None,
     others: Mapping[str, Masks] | None = None,
@@ -146,10 +166,21 @@ def providers(
     def predict(network: nn.Module, own: Images) -> Predictions:
         return Predictions(logits(fast(network), own.pixels), own.labels.cpu().numpy())
 
+    @cache
+    def corrupted(network: nn.Module) -> dict[str, tuple[Predictions, ...]]:
+        return {
+            kind: tuple(
+                predict(network, Images(corrupt(images.pixels, kind, severity), images.labels))
+                for severity in SEVERITIES
+            )
+            for kind in STANDARD
+        }
+
     found: dict[str, Callable[[], Any]] = {
         "logits": partial(predict, model, images),
         "model": lambda: copy.deepcopy(model).eval(),
         "test": lambda: images,
+        "corrupted_logits": lambda: corrupted(model),
         "masks": lambda: masks if masks is not None else Masks.alive(model),
     }
     if train is not None:
@@ -161,9 +192,23 @@ def providers(
         found["ood_logits"] = lambda: {
             name: logits(fast(model), as_pixels(data, images)) for name, data in ood.items()
         }
+        found["ood_classes"] = dict
+    if transfer is not None:
+        found["transfer"] = lambda: {
+            name: (as_images(train, "train"), as_images(test))
+            for name, (train, test) in transfer.items()
+        }
     if others is not None:
         found["other_masks"] = lambda: others
     if dense is not None:
         found["dense_logits"] = partial(predict, dense, images)
         found["dense_model"] = lambda: copy.deepcopy(dense).eval()
+        found["corruption_baseline"] = lambda: ErrorRates(
+            _error(predict(dense, images)),
+            {kind: tuple(map(_error, ladder)) for kind, ladder in corrupted(dense).items()},
+        )
     return found
+
+
+def _error(predictions: Predictions) -> float:
+    return 1 - float(predictions.correct.mean())

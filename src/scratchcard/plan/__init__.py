@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scratchcard import registry
 from scratchcard.graph import Plan
+from scratchcard.plan import readings
 from scratchcard.plan.builder import Builder
 from scratchcard.plan.place import Place
 from scratchcard.plan.twins import Twins
@@ -23,7 +24,8 @@ def build(study: Study, fingerprints: Mapping[str, str], device: str = "cpu") ->
 
     Args:
         study: What to do.
-        fingerprints: ``"data.LABEL"`` and ``"ood.LABEL"`` to the fingerprint of their files.
+        fingerprints: ``"data.LABEL"``, ``"ood.LABEL"``, ``"transfer.LABEL"`` and, of official
+            corrupted sets, ``"corruptions.LABEL"`` to the fingerprint of their files.
         device: Kind of device, ``"cpu"`` or ``"cuda"``. It is part of a network's identity, so a
             twin and its tickets never mix kinds of device.
     """
@@ -34,15 +36,28 @@ def build(study: Study, fingerprints: Mapping[str, str], device: str = "cpu") ->
             label: builder.data("ood", choice, fingerprints, {"source": images})
             for label, choice in study.ood.items()
         }
+        transfer = {
+            label: builder.data("transfer", choice, fingerprints, {"source": images})
+            for label, choice in study.transfer.items()
+        }
+        corrupted = builder.corrupted(data, fingerprints, images)
         for model in study.models.values():
-            for seed in study.seeds:
-                place = Place(builder, data.label, model, seed, images, ood)
-                Twins(place).plan()
+            trained = [
+                Twins(
+                    Place(builder, data.label, model, seed, images, ood, transfer, corrupted)
+                ).train()
+                for seed in study.seeds
+            ]
+            errors = readings.baseline({one.place: one.twin for one in trained})
+            for alike in zip(*(one.readings(errors) for one in trained), strict=True):
+                for network in alike:
+                    network.plan()
+                readings.group(alike)
     order = {"dense": -1} | {label: i for i, label in enumerate(study.methods)}
     networks = sorted(
         builder.networks, key=lambda n: (n.data, n.model, order[n.method], n.target, n.seed)
     )
-    return Plan(builder.stages, tuple(networks))
+    return Plan(builder.stages, tuple(networks), tuple(builder.groups))
 
 
 def plugin_files(study: Study) -> list[Path]:
@@ -50,6 +65,7 @@ def plugin_files(study: Study) -> list[Path]:
     chosen = (
         (registry.DATASETS, study.data),
         (registry.DATASETS, study.ood),
+        (registry.DATASETS, study.transfer),
         (registry.MODELS, study.models),
         (registry.METHODS, study.methods),
         (registry.METRICS, study.metrics),

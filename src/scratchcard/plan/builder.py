@@ -9,10 +9,19 @@ from typing import Any
 
 from scratchcard import registry
 from scratchcard.contracts import Spec
-from scratchcard.graph import Network, Stage
+from scratchcard.contracts.corruptions import COLOURED, EXTRA, SEVERITIES, STANDARD, unfit
+from scratchcard.graph import Group, Network, Stage
 from scratchcard.study import Choice, Study
 
-VERSIONS = {"data": 1, "train": 1, "mask": 1, "logits": 1, "measure": 1}
+VERSIONS = {
+    "data": 1,
+    "corrupt": 1,
+    "train": 1,
+    "mask": 1,
+    "logits": 1,
+    "baseline": 1,
+    "measure": 1,
+}
 """Bumped when what a kind of stage computes changes; old results are then left alone."""
 
 
@@ -29,6 +38,7 @@ class Builder:
         self.study = study
         self.stages: dict[str, Stage] = {}
         self.networks: list[Network] = []
+        self.groups: list[Group] = []
         self._device = {} if device == "cpu" else {"device": device}
         self._local = {"plugins": list(study.plugins), "folder": str(study.folders[-1])}
 
@@ -66,8 +76,6 @@ class Builder:
     ) -> str:
         """A data set: splits as arrays."""
         spec = registry.DATASETS.get(choice.kind)
-        paths = {k: str(v) for k, v in choice.params.items() if isinstance(v, Path)}
-        options = {k: v for k, v in choice.params.items() if k not in paths}
         return self.add(
             "data",
             spec,
@@ -78,5 +86,53 @@ class Builder:
             inputs,
             label=f"{table} {choice.label}",
             cost=1,
-            local={"options": json.loads(json.dumps(options)), "paths": paths},
+            local={"table": table, **_options_and_paths(choice)},
         )
+
+    def corrupted(
+        self, choice: Choice, fingerprints: Mapping[str, str], images: str
+    ) -> dict[str, tuple[str, ...]]:
+        """The corrupted test images of a data set: kind to digests, severity by severity.
+
+        Nothing where no metric wants them, or such images cannot be corrupted.
+        """
+        task, wanted = self.study.tasks[choice.label], self.study.corruptions
+        if unfit(task) or not self._needed("corrupted_logits"):
+            return {}
+        params: dict[str, Any] = {"images": wanted.images} if wanted.images else {}
+        local: dict[str, Any] = {}
+        if choice.label in wanted.official:
+            params |= {"fingerprint": fingerprints[f"corruptions.{choice.label}"]}
+            local |= {
+                "official": str(wanted.official[choice.label]),
+                "held_out": list(choice.params["held_out"]),
+            }
+        else:
+            params |= {"seed": wanted.seed}
+        return {
+            kind: tuple(
+                self.add(
+                    "corrupt",
+                    None,
+                    {"corruption": kind, "severity": severity, **params},
+                    {"data": images},
+                    label=f"data {choice.label} · {kind} {severity}",
+                    cost=1,
+                    local=local,
+                )
+                for severity in SEVERITIES
+            )
+            for kind in (*STANDARD, *(EXTRA if wanted.extra else ()))
+            if task.channels > 1 or kind not in COLOURED
+        }
+
+    def _needed(self, need: str) -> bool:
+        metrics = (registry.METRICS.get(choice.kind) for choice in self.study.metrics.values())
+        return any(need in spec.needs for spec in metrics)
+
+
+def _options_and_paths(choice: Choice) -> dict[str, Any]:
+    """What it takes to make a data set here: its options, and paths, which no digest holds."""
+    paths = {k: str(v) for k, v in choice.params.items() if isinstance(v, Path)}
+    options = {k: v for k, v in choice.params.items() if k not in paths}
+    return {"options": json.loads(json.dumps(options)), "paths": paths}

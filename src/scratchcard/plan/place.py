@@ -15,7 +15,7 @@ Checkpoints = Mapping[str, str]
 """Steps of a trajectory, as a method spells them, to digests."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Place:
     """Where twins live.
 
@@ -26,6 +26,9 @@ class Place:
         seed: Of everything that is drawn.
         images: Digest of the data set.
         ood: Label to digest of each out-of-distribution set.
+        transfer: Label to digest of each other labelled data set.
+        corrupted: Kind of corruption to the digests of the test images at severities 1 to 5; empty
+            where no metric wants them, or such images cannot be corrupted.
     """
 
     builder: Builder
@@ -34,6 +37,8 @@ class Place:
     seed: int
     images: str
     ood: Mapping[str, str]
+    transfer: Mapping[str, str]
+    corrupted: Mapping[str, tuple[str, ...]]
 
     @property
     def where(self) -> str:
@@ -86,6 +91,39 @@ class Place:
             )
             position += length
         return digests | {step: digests[text] for step, text in spelled.items()}
+
+    def logits(self, name: str, weights: str, images: str, split: str, what: str = "") -> str:
+        """The stage with a network's logits on a split of ``images``.
+
+        Args:
+            name: Of the network, for people.
+            weights: Digest of its training.
+            images: Digest of the data set.
+            split: Of it.
+            what: The data set for people, if not this place's.
+        """
+        return self.builder.add(
+            "logits",
+            None,
+            {"split": split},
+            {"network": weights, "data": images},
+            label=f"{name} · {self.where} · logits of {what or split}",
+            cost=1,
+        )
+
+    def corrupted_logits(self, name: str, weights: str) -> dict[str, str]:
+        """By kind of corruption, the stage with a network's logits at all severities."""
+        return {
+            kind: self.builder.add(
+                "logits",
+                None,
+                {"split": "test"},
+                {"network": weights, **{f"severity.{s}": d for s, d in enumerate(digests, 1)}},
+                label=f"{name} · {self.where} · logits of {kind}",
+                cost=len(digests),
+            )
+            for kind, digests in self.corrupted.items()
+        }
 
 
 def spelling(text: str, epochs: float) -> str:

@@ -1,14 +1,16 @@
-"""The logits and readings of one network as stages."""
+"""What is measured of one network, and of the networks of all seeds together, as stages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scratchcard import registry
-from scratchcard.graph import Network
+from scratchcard.contracts import MetricSpec
+from scratchcard.graph import Group, Network
 from scratchcard.plan.builder import identity
 from scratchcard.plan.place import Place
+from scratchcard.study import Choice
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Readings:
         weights: Digest of its training.
         mask: Digest of what holds its mask; None of the twin.
         twin: Digest of the dense twin's training.
+        baseline: Digest of the dense networks' error rates; empty where nothing is corrupted.
         others: Label of other methods to the digest of what holds their mask at this sparsity.
     """
 
@@ -31,6 +34,7 @@ class Readings:
     weights: str
     mask: str | None
     twin: str
+    baseline: str
     others: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -40,26 +44,16 @@ class Readings:
 
     def plan(self) -> None:
         """Add every stage, and the network."""
-        place, study = self.place, self.place.builder.study
+        place = self.place
         measures = {}
-        for label, choice in study.metrics.items():
+        for label, choice in place.builder.study.metrics.items():
             spec = registry.METRICS.get(choice.kind)
-            if spec.scope == "pair" and self.mask is None:
+            if spec.scope == "group" or (spec.scope == "pair" and self.mask is None):
                 continue
-            inputs = {"data": place.images}
+            inputs: dict[str, str] = {}
             for need in spec.needs:
                 inputs |= self._need(need)
-            params = identity(spec, choice.params)
-            if "masks" in spec.needs:
-                params["prunable"] = list(study.pruning.prunable)
-            measures[label] = place.builder.add(
-                "measure",
-                spec,
-                params,
-                inputs,
-                label=f"{self.name} · {place.where} · {label}",
-                cost=3 if "model" in spec.needs else 0.2,
-            )
+            measures[label] = _measure(place, f"{self.name} · {place.where}", choice, spec, inputs)
         network = Network(
             place.data,
             place.model.label,
@@ -74,19 +68,28 @@ class Readings:
 
     def _need(self, need: str) -> dict[str, str]:
         """Where a metric's need comes from: role to digest."""
-        images = self.place.images
+        place, images = self.place, self.place.images
         match need:
             case "logits":
-                return {need: self._logits(self.name, self.weights, images, "test")}
+                return {need: place.logits(self.name, self.weights, images, "test")}
             case "val_logits":
-                return {need: self._logits(self.name, self.weights, images, "val")}
+                return {need: place.logits(self.name, self.weights, images, "val")}
             case "dense_logits":
-                return {need: self._logits("dense", self.twin, images, "test")}
+                return {need: place.logits("dense", self.twin, images, "test")}
             case "ood_logits":
                 return {
-                    f"{need}.{label}": self._logits(self.name, self.weights, other, "test", label)
-                    for label, other in self.place.ood.items()
+                    f"{need}.{label}": place.logits(self.name, self.weights, other, "test", label)
+                    for label, other in place.ood.items()
                 }
+            case "corrupted_logits":
+                found = place.corrupted_logits(self.name, self.weights)
+                return {f"{need}.{kind}": digest for kind, digest in found.items()}
+            case "corruption_baseline":
+                return {need: self.baseline} if self.baseline else {}
+            case "ood_classes":
+                return {f"{need}.{label}": other for label, other in place.ood.items()}
+            case "transfer":
+                return {f"{need}.{label}": other for label, other in place.transfer.items()}
             case "model":
                 return {need: self.weights}
             case "dense_model":
@@ -98,12 +101,59 @@ class Readings:
             case _:  # test, train, val: splits of the data, already an input
                 return {}
 
-    def _logits(self, name: str, weights: str, images: str, split: str, what: str = "") -> str:
-        return self.place.builder.add(
-            "logits",
-            None,
-            {"split": split},
-            {"network": weights, "data": images},
-            label=f"{name} · {self.place.where} · logits of {what or split}",
-            cost=1,
-        )
+
+def baseline(twins: Mapping[Place, str]) -> str:
+    """The stage with the mean error rates of dense networks; empty where nothing is corrupted.
+
+    Args:
+        twins: Place to the digest of the dense training there, one for each seed.
+    """
+    inputs: dict[str, str] = {}
+    for place, weights in twins.items():
+        if not place.corrupted:
+            return ""
+        clean = place.logits("dense", weights, place.images, "test")
+        corrupted = place.corrupted_logits("dense", weights)
+        inputs[f"clean.{place.seed}"] = clean
+        inputs |= {f"{kind}.{place.seed}": digest for kind, digest in corrupted.items()}
+    label = f"dense · {place.data} · {place.model.label} · mean errors"
+    inputs["data"] = place.images
+    return place.builder.add("baseline", None, {}, inputs, label=label, cost=0.2)
+
+
+def group(networks: Sequence[Readings]) -> None:
+    """Add the stages of what the networks of one method and sparsity say together, seed by seed."""
+    first = networks[0]
+    place = first.place
+    measures = {}
+    for label, choice in place.builder.study.metrics.items():
+        spec = registry.METRICS.get(choice.kind)
+        if spec.scope != "group" or first.mask is None:
+            continue
+        inputs: dict[str, str] = {}
+        for one in networks:
+            images, seed = one.place.images, one.place.seed
+            own = one.place.logits(one.name, one.weights, images, "test")
+            dense = one.place.logits("dense", one.twin, images, "test")
+            inputs |= {f"all_logits.{seed}": own, f"all_dense_logits.{seed}": dense}
+        where = f"{first.name} · {place.data} · {place.model.label} · all seeds"
+        measures[label] = _measure(place, where, choice, spec, inputs)
+    if measures:
+        found = Group(place.data, place.model.label, first.method, first.target, measures)
+        place.builder.groups.append(found)
+
+
+def _measure(
+    place: Place, who: str, choice: Choice, spec: MetricSpec, inputs: Mapping[str, str]
+) -> str:
+    params = identity(spec, choice.params)
+    if "masks" in spec.needs:
+        params["prunable"] = list(place.builder.study.pruning.prunable)
+    return place.builder.add(
+        "measure",
+        spec,
+        params,
+        {"data": place.images, **inputs},
+        label=f"{who} · {choice.label}",
+        cost=3 if "model" in spec.needs else 0.2,
+    )

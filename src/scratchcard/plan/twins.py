@@ -1,6 +1,9 @@
-"""The dense twin of one place and all its tickets."""
+"""The dense twin of one place and all its tickets: how they are trained, and what is measured."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from scratchcard import registry
 from scratchcard.contracts import Method
@@ -11,6 +14,48 @@ from scratchcard.plan.ticket import Rounds, Ticket
 from scratchcard.study import Choice, Training
 
 
+@dataclass(frozen=True)
+class Trained:
+    """The networks of one place.
+
+    Attributes:
+        place: Data set, model and seed.
+        twin: Digest of the dense twin's training.
+        tickets: All of them.
+        with_masks: Labels of the methods that leave masks.
+    """
+
+    place: Place
+    twin: str
+    tickets: tuple[Ticket, ...]
+    with_masks: frozenset[str]
+
+    def readings(self, baseline: str) -> Iterator[Readings]:
+        """What to measure, network by network, the twin first.
+
+        Args:
+            baseline: Digest of the dense networks' error rates under corruption, or empty.
+        """
+        yield Readings(self.place, "dense", 0.0, self.twin, None, self.twin, baseline)
+        for ticket in self.tickets:
+            others = {
+                other.label: other.mask
+                for other in self.tickets
+                if other.target == ticket.target and other.label != ticket.label
+                if other.label in self.with_masks
+            }
+            yield Readings(
+                self.place,
+                ticket.label,
+                ticket.target,
+                ticket.weights,
+                ticket.mask,
+                self.twin,
+                baseline,
+                others,
+            )
+
+
 class Twins:
     """Plans the networks that share data set, model and seed."""
 
@@ -18,8 +63,8 @@ class Twins:
         self.place, self.study = place, place.builder.study
         self.methods = {label: _made(choice) for label, choice in self.study.methods.items()}
 
-    def plan(self) -> None:
-        """Add every stage."""
+    def train(self) -> Trained:
+        """Add the stages that make the networks."""
         dense = self._dense()
         tickets: dict[tuple[str, float], Ticket] = {}
         # Controls come last, because they take the finished mask of another method.
@@ -30,17 +75,10 @@ class Twins:
                 other = tickets.get((self.methods[label].of or "", target))
                 tickets[label, target] = rounds.plan(target, recipe, dense[recipe], other)
         twin = dense[self.study.training]["end"]
-        Readings(self.place, "dense", 0.0, twin, None, twin).plan()
-        for ticket in tickets.values():
-            others = {
-                other.label: other.mask
-                for other in tickets.values()
-                if other.target == ticket.target and other.label != ticket.label
-                if self.methods[other.label].gives == "masks"
-            }
-            Readings(
-                self.place, ticket.label, ticket.target, ticket.weights, ticket.mask, twin, others
-            ).plan()
+        return Trained(self.place, twin, tuple(tickets.values()), self._with_masks())
+
+    def _with_masks(self) -> frozenset[str]:
+        return frozenset(label for label, made in self.methods.items() if made.gives == "masks")
 
     def _source(self, label: str) -> Method:
         """The method itself, or the one that a control looks at: its ladder and recipe hold."""

@@ -23,6 +23,11 @@ FEW = 6
 """As many intervals and seeds can lie over each other; those of more are fainter."""
 TIPS = {"who": "method", "at": "sparsity", "value": "value", "by": "evidence"}
 LOG_TICKS = [float(f"{m}e{k}") for k in range(-12, 16) for m in (1, 2, 5)]
+PREFIXED = (
+    "abs(datum.value) < 1000 ? datum.label : "
+    "replace(format(datum.value, '~s'), /([a-zA-Z]+)$/, ' $1')"
+)
+"""Labels of an axis, with the prefixes of the SI from 1,000 on."""
 DASHES = ([1, 0], [5, 4], [1.5, 3.5])
 
 
@@ -48,8 +53,8 @@ def spec(looks: Sequence[Look], rungs: Sequence[float], *, log: bool) -> dict[st
         ),
     )
     kind = alt.Scale(type="log", nice=False, padding=6) if log else alt.Scale(zero=False)
-    ticks_y = {"values": LOG_TICKS, "format": ",~g"} if log else {"tickCount": 5}
-    axis = alt.Axis(title=None, **ticks_y)
+    ticks_y: dict[str, Any] = {"values": LOG_TICKS, "format": "~g"} if log else {"tickCount": 5}
+    axis = alt.Axis(title=None, labelExpr=PREFIXED, **ticks_y)
     y, low = alt.Y("y:Q", scale=kind, axis=axis), alt.Y("lo:Q", scale=kind, axis=axis)
     high = alt.Y2("hi:Q")
     colours = [f"var(--m{i})" for i in range(len(looks))]
@@ -71,11 +76,12 @@ def spec(looks: Sequence[Look], rungs: Sequence[float], *, log: bool) -> dict[st
     seeds, curves, points = (
         _data(name).transform_filter(SHOWN) for name in ("seeds", "curves", "points")
     )
-    alone = points.transform_filter("datum.alone")
+    areas = points.transform_filter("!datum.bar")
+    bars = points.transform_filter("datum.bar")
     chart = alt.layer(
         dense.mark_rect(**MARKS["dense-band"]).encode(low, high),
-        points.mark_area(**MARKS["interval"]).encode(x, low, high, tint, _lit(0.13 * crowd)),
-        alone.mark_rule(**MARKS["bar"]).encode(x, low, high, stroke, _lit(0.5)),
+        areas.mark_area(**MARKS["interval"]).encode(x, low, high, tint, _lit(0.13 * crowd)),
+        bars.mark_rule(**MARKS["bar"]).encode(x, low, high, stroke, _lit(0.5)),
         dense.mark_rule(**MARKS["dense-line"]).encode(y),
         curves.mark_line(**MARKS["curve"]).encode(x, y, stroke, dash, run, width, _lit(1)),
         seeds.mark_point(**MARKS["seed"]).encode(x, y, tint, _lit(0.4 * crowd), tooltip=tip),
@@ -123,7 +129,11 @@ def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
         "twins": [_seed(panel, dot, "Dense twin") for dot in panel.dense],
         "curves": [row for key, _, curve in curves for row in _segments(curve, key)],
         "points": [
-            {"m": key, "alone": len(curve.points) == 1, **_mean(panel, point, title)}
+            {
+                "m": key,
+                "bar": panel.together or len(curve.points) == 1,
+                **_mean(panel, point, title),
+            }
             for key, title, curve in curves
             for point in curve.points
         ],
@@ -154,6 +164,11 @@ def _segments(curve: Curve, key: str) -> Iterator[dict[str, Any]]:
 
 def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
     call = point.comparison.call if point.comparison is not None else None
+    seeds, error = words.count(point.seeds, "seed"), None
+    by = f"mean of {seeds}" + (f": {call}" if call else "")
+    if panel.together:
+        by = f"all {seeds} together, n = {point.n:,}"
+        error = None if point.hi is None else point.hi - point.mean
     return {
         "x": _trim(point.x),
         "y": _trim(point.mean),
@@ -161,19 +176,18 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
         "hi": _trim(point.mean if point.hi is None else panel.cut(point.hi)),
         "who": title,
         "at": _at(point.sparsity, point.target),
-        "value": words.value(panel.spec, point.mean / panel.scale) + _unit(panel),
-        "by": f"mean of {words.count(point.seeds, 'seed')}" + (f": {call}" if call else ""),
+        "value": _printed(panel, point.mean, error),
+        "by": by,
     }
 
 
 def _seed(panel: Panel, dot: Dot, title: str) -> dict[str, Any]:
-    number = words.value(panel.spec, dot.value / panel.scale, dot.stderr / panel.scale)
     return {
         "x": _trim(dot.x),
         "y": _trim(dot.value),
         "who": title,
         "at": _at(dot.sparsity, dot.target),
-        "value": number + _unit(panel),
+        "value": _printed(panel, dot.value, dot.stderr),
         "by": f"seed {dot.seed}, n = {dot.n:,}",
     }
 
@@ -184,8 +198,11 @@ def _at(sparsity: float, target: float) -> str:
     return dense if target and not sparsity else words.percent(sparsity)
 
 
-def _unit(panel: Panel) -> str:
-    return f" {panel.unit}" if panel.unit else ""
+def _printed(panel: Panel, number: float, error: float | None) -> str:
+    """A reading with its error and unit; both come in the scale of the panel."""
+    scaled = None if error is None else error / panel.scale
+    text = words.value(panel.spec, number / panel.scale, scaled)
+    return f"{text} {panel.unit}".rstrip()
 
 
 def _trim(number: float) -> float:

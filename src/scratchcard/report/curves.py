@@ -1,7 +1,4 @@
-"""What a chart of one metric shows, before anyone draws it: band, means, intervals and seeds.
-
-The page and the figures draw the same curves, with percent where a metric is a fraction.
-"""
+"""What a chart of one metric shows, before anyone draws it: band, means, intervals and seeds."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchcard.contracts import MetricSpec, Reading
-from scratchcard.results import Measured, Results
-from scratchcard.verdict import Band, Comparison, Region, Ticket, Verdict, lineup
+from scratchcard.contracts import MetricSpec
+from scratchcard.results import Results
+from scratchcard.verdict import Band, Comparison, Region
 
 REGIONS: tuple[Region, ...] = ("I", "II", "III")
 
@@ -33,7 +30,11 @@ class Dot:
 
 @dataclass(frozen=True)
 class Point:
-    """The mean over seeds of one method at one rung; the interval is None where none is known."""
+    """What the seeds of one method at one rung say: their mean, or a reading of all together.
+
+    The interval is that of the difference to dense, around the mean, or one standard error to
+    either side of a common reading; None where none is known.
+    """
 
     x: float
     sparsity: float
@@ -42,6 +43,7 @@ class Point:
     lo: float | None
     hi: float | None
     seeds: int
+    n: int
     region: Region | None
     comparison: Comparison | None
 
@@ -83,11 +85,24 @@ class Panel:
     curves: tuple[Curve, ...]
 
     @property
+    def together(self) -> bool:
+        """Whether a point is one reading of all seeds, and no mean of theirs."""
+        return self.spec.scope == "group"
+
+    @property
+    def _values(self) -> list[float]:
+        """Every network and every mean, or the ends of every common reading's error bar."""
+        points = [point for curve in self.curves for point in curve.points]
+        values = [dot.value for curve in self.curves for dot in curve.dots]
+        values += [dot.value for dot in self.dense] + [point.mean for point in points]
+        ends = [end for point in points for end in (point.lo, point.hi) if end is not None]
+        return values + (ends if self.together else [])
+
+    @property
     def log(self) -> bool:
         """Whether a logarithmic axis is due: ratios matter, and they span more than tenfold."""
-        values = [dot.value for curve in self.curves for dot in curve.dots]
-        values += [dot.value for dot in self.dense]
-        return self.spec.scale == "log" and min(values) > 0 and max(values) > 10 * min(values)
+        low, high = min(self._values), max(self._values)
+        return self.spec.scale == "log" and low > 0 and high > 10 * low
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -95,10 +110,7 @@ class Panel:
 
         Bands are cut there, and where the metric ends: with two seeds they would fill the panel.
         """
-        values = [dot.value for curve in self.curves for dot in curve.dots]
-        values += [point.mean for curve in self.curves for point in curve.points]
-        values += [dot.value for dot in self.dense]
-        low, high = min(values), max(values)
+        low, high = min(self._values), max(self._values)
         if self.log:
             reach = (high / low) ** (1 / 3)
             return low / reach, high * reach
@@ -145,11 +157,6 @@ def ladder(results: Results) -> tuple[float, ...]:
     return tuple(sorted(rungs | sparser))
 
 
-def ordered(results: Results) -> list[str]:
-    """Labels of the metrics, those that vote first."""
-    return sorted(results.metrics, key=lambda label: label not in results.margins)
-
-
 def position(sparsity: float, rungs: Sequence[float]) -> float:
     """Where a sparsity falls on the axis: dense at 0, rung n at n, log density in between.
 
@@ -158,112 +165,3 @@ def position(sparsity: float, rungs: Sequence[float]) -> float:
     """
     places = [0.0, *(-math.log1p(-min(rung, 1 - 1e-12)) for rung in rungs)]
     return float(np.interp(-math.log1p(-min(sparsity, 1 - 1e-12)), places, range(len(places))))
-
-
-def panels(results: Results, verdict: Verdict) -> list[Panel]:
-    """Every panel that has something to show, by setting, headline metrics first."""
-    rungs = ladder(results)
-    found = [
-        _panel(results, verdict, data, model, metric, rungs)
-        for data, model in results.settings
-        for metric in ordered(results)
-    ]
-    return [panel for panel in found if panel.dense or any(c.dots for c in panel.curves)]
-
-
-def _panel(
-    results: Results, verdict: Verdict, data: str, model: str, metric: str, rungs: Sequence[float]
-) -> Panel:
-    spec = results.metrics[metric]
-    scale = 100.0 if spec.unit == "fraction" else 1.0
-    read = [
-        m
-        for m in results.networks
-        if (m.network.data, m.network.model) == (data, model)
-        and metric in m.readings
-        and math.isfinite(m.readings[metric].value)
-    ]
-    band = verdict.bands.get((data, model, metric))
-
-    def dots(networks: Sequence[Measured]) -> tuple[Dot, ...]:
-        return tuple(_dot(m, m.readings[metric], scale, rungs) for m in networks)
-
-    def curve(method: str) -> Curve:
-        own = [m for m in read if m.network.method == method]
-        tickets = {
-            t.target: t
-            for t in verdict.tickets
-            if (t.data, t.model, t.method) == (data, model, method)
-        }
-        points = tuple(
-            _point(
-                dots([m for m in own if m.network.target == target]),
-                target,
-                tickets.get(target),
-                metric,
-                spec,
-                scale,
-            )
-            for target in sorted({m.network.target for m in own})
-        )
-        return Curve(method, points, dots(own))
-
-    return Panel(
-        data,
-        model,
-        metric,
-        spec,
-        scale,
-        _scaled(band, scale) if band is not None and math.isfinite(band.mean) else None,
-        dots([m for m in read if m.network.method == "dense"]),
-        tuple(curve(method) for method in lineup(results)),
-    )
-
-
-def _scaled(band: Band, scale: float) -> Band:
-    lo, hi = (None if end is None else end * scale for end in (band.lo, band.hi))
-    return Band(band.mean * scale, lo, hi)
-
-
-def _dot(m: Measured, reading: Reading, scale: float, rungs: Sequence[float]) -> Dot:
-    return Dot(
-        position(m.position, rungs),
-        m.sparsity,
-        m.network.target,
-        scale * reading.value,
-        scale * reading.stderr,
-        reading.n,
-        m.network.seed,
-    )
-
-
-def _point(
-    dots: Sequence[Dot],
-    target: float,
-    ticket: Ticket | None,
-    metric: str,
-    spec: MetricSpec,
-    scale: float,
-) -> Point:
-    mean = float(np.mean([dot.value for dot in dots]))
-    comparison = ticket.comparisons.get(metric) if ticket is not None else None
-    ends: list[float | None] = [None, None]
-    if comparison is not None and math.isfinite(comparison.hi - comparison.lo):
-        ends = [*sorted(_moved(mean, spec, comparison, scale, end) for end in ("lo", "hi"))]
-    return Point(
-        float(np.mean([dot.x for dot in dots])),
-        float(np.mean([dot.sparsity for dot in dots])),
-        target,
-        mean,
-        ends[0],
-        ends[1],
-        len(dots),
-        ticket.region if ticket is not None else None,
-        comparison,
-    )
-
-
-def _moved(mean: float, spec: MetricSpec, c: Comparison, scale: float, end: str) -> float:
-    """An end of the difference's interval, put around the mean reading of the tickets."""
-    shift = getattr(c, end) - c.d if spec.better == "higher" else c.d - getattr(c, end)
-    return mean * math.exp(shift) if spec.scale == "log" else mean + scale * shift

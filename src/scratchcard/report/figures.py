@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import FuncFormatter
 
-from scratchcard.report import curves, theme
+from scratchcard.report import curves, numbers, plots, theme
 from scratchcard.report.curves import Curve, Panel
 from scratchcard.results import Results
 from scratchcard.verdict import Verdict, lineup
@@ -41,7 +41,7 @@ INK = "#222222"
 def write(results: Results, verdict: Verdict, folder: Path) -> list[Path]:
     """One figure per metric and an overview, each as PDF and SVG; returns what was written."""
     folder.mkdir(parents=True, exist_ok=True)
-    panels = curves.panels(results, verdict)
+    panels = plots.panels(results, verdict)
     paths = []
     with rc_context(theme.rc()):
         for metric in dict.fromkeys(panel.metric for panel in panels):
@@ -111,7 +111,8 @@ def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> 
     rungs = curves.ladder(results)
     if panel.log:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    if panel.log or panel.domain[1] >= 1_000:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: numbers.tick(number)))
     if panel.band is not None:
         if panel.band.lo is not None and panel.band.hi is not None:
             axes.axhspan(panel.band.lo, panel.band.hi, color=INK, alpha=0.08, linewidth=0)
@@ -122,7 +123,7 @@ def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> 
     crowd = min(1.0, MOST / max(1, len(methods)))
     for curve in sorted(panel.curves, key=lambda curve: not looks[curve.method].control):
         if curve.method in methods:
-            _curve(axes, curve, looks[curve.method], crowd)
+            _curve(axes, curve, looks[curve.method], crowd, bars=panel.together)
     ticks = range(len(rungs) + 1)
     names = ["0", *(f"{100 * rung:.3g}" for rung in rungs)]
     every = -(-len(names) // 7)
@@ -131,14 +132,18 @@ def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> 
     axes.set_ylim(*panel.domain)
 
 
-def _curve(axes: Axes, curve: Curve, look: theme.Look, crowd: float) -> None:
-    """One method; intervals and seeds are fainter by ``crowd`` where many lie over each other."""
+def _curve(axes: Axes, curve: Curve, look: theme.Look, crowd: float, *, bars: bool) -> None:
+    """One method; intervals and seeds are fainter by ``crowd`` where many lie over each other.
+
+    ``bars`` draws the intervals so, and not as a band.
+    """
     colour = look.hue.light
     banded = [(p.x, p.lo, p.hi) for p in curve.points if p.lo is not None and p.hi is not None]
     if banded:
         x, lo, hi = zip(*banded, strict=True)
-        axes.fill_between(x, lo, hi, color=colour, alpha=0.13 * crowd, linewidth=0)
-        if len(curve.points) == 1:
+        if not bars:
+            axes.fill_between(x, lo, hi, color=colour, alpha=0.13 * crowd, linewidth=0)
+        if bars or len(curve.points) == 1:
             axes.vlines(x, lo, hi, color=colour, alpha=0.5, linewidth=0.8)
     for region, points in curve.runs():
         axes.plot(

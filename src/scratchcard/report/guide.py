@@ -9,8 +9,10 @@ import inspect
 import re
 from dataclasses import dataclass
 
-from scratchcard.contracts import MetricSpec
+from scratchcard.contracts import Dimension, MetricSpec
+from scratchcard.report.dimensions import by_dimension
 from scratchcard.results import Results
+from scratchcard.verdict import voters
 
 HEADINGS = (
     *("Definition", "Formula", "Motivation", "Use", "Advantages", "Limitations", "Limits"),
@@ -30,18 +32,26 @@ class Entry:
     sections: list[tuple[str, str]]
 
 
-def entries(results: Results) -> list[Entry]:
-    """The study's metrics in its order."""
-    return [
-        Entry(spec.title, _kind(spec), spec.caution, sections(spec.doc))
-        for spec in results.metrics.values()
-    ]
+def chapters(results: Results) -> dict[Dimension, list[Entry]]:
+    """The study's metrics by dimension, those that vote first."""
+    return {
+        dimension: [_entry(results.metrics[label]) for label in labels]
+        for dimension, labels in by_dimension(results).items()
+    }
+
+
+def cautions(results: Results) -> list[Entry]:
+    """The metrics of the scorecard that can mislead."""
+    return [_entry(spec) for k in voters(results) if (spec := results.metrics[k]).caution]
+
+
+def _entry(spec: MetricSpec) -> Entry:
+    return Entry(spec.title, _kind(spec), spec.caution, sections(spec.doc))
 
 
 def _kind(spec: MetricSpec) -> str:
-    """``calibration, lower is better, votes``."""
-    votes = ["votes"] if spec.headline else []
-    return ", ".join([spec.dimension, f"{spec.better} is better", *votes])
+    """``lower is better, votes``."""
+    return f"{spec.better} is better" + (", votes" if spec.headline else "")
 
 
 def sections(doc: str) -> list[tuple[str, str]]:

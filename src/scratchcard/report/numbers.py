@@ -12,6 +12,9 @@ from scratchcard.contracts import MetricSpec
 from scratchcard.verdict import Comparison
 
 MINUS = "\u2212"
+LARGE = 10_000
+"""From here on a number is printed with a prefix."""
+PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def percent(fraction: float) -> str:
@@ -28,12 +31,30 @@ def percent(fraction: float) -> str:
 def value(spec: MetricSpec, number: float, error: float | None = None) -> str:
     """A reading in the unit of its column (percent without the sign), to the digits of its error.
 
-    Three digits where no error is given.
+    Three digits where no error is given. Large numbers have the prefix of the SI: ``81.5 M``.
     """
-    factor = 100.0 if spec.unit == "fraction" else 1.0
+    factor, prefix = 100.0 if spec.unit == "fraction" else 1.0, ""
+    if math.isfinite(number) and abs(number) >= LARGE:
+        size, letter = _prefix(number)
+        factor, prefix = factor / size, f" {letter}"
     if error is None:
-        return _significant(factor * number)
-    return _with_error(factor * number, factor * error)
+        return _significant(factor * number) + prefix
+    return _with_error(factor * number, factor * error) + prefix
+
+
+def tick(number: float) -> str:
+    """A number on an axis, with a prefix from 1,000 on.
+
+    >>> tick(0.05), tick(1_000), tick(2_500_000)
+    ('0.05', '1 k', '2.5 M')
+    """
+    size, letter = _prefix(number)
+    return f"{number / size:g} {letter}".rstrip().replace("-", MINUS)
+
+
+def _prefix(number: float) -> tuple[float, str]:
+    """The largest prefix that leaves at least 1 (0.9995, which prints as 1.00) of ``number``."""
+    return next((p for p in PREFIXES if abs(number) >= 0.9995 * p[0]), (1.0, ""))
 
 
 def change(spec: MetricSpec, c: Comparison) -> str:
@@ -98,10 +119,8 @@ def amount(number: float) -> str:
     >>> amount(28_740), amount(1.234e12), amount(0), amount(5.75)
     ('28.7 k', '1.23 T', '0', '5.75')
     """
-    for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= 0.9995 * size:
-            return f"{_significant(number / size)} {letter}"
-    return _significant(number)
+    size, letter = _prefix(number)
+    return f"{_significant(number / size)} {letter}".rstrip()
 
 
 def sparse(sparsity: float) -> str:

@@ -24,13 +24,26 @@ for (const header of $("th[aria-sort]")) {
   header.querySelector("button").addEventListener("click", () => sort(header));
 }
 
-// Scorecard: one rung at a time, chosen with radio buttons.
-const show = (rung) => $(".rung").forEach((part) => (part.hidden = part.dataset.rung !== rung));
+// One rung at a time, chosen with radio buttons: scorecards, contact sheets and diagrams follow.
+const diagrams = [];
+const chosen = () => document.querySelector(".rungs input:checked")?.value;
+const own = (diagram, rung) => diagram.rungs[rung ?? Object.keys(diagram.rungs)[0]];
+function say(target, diagram, rung) {
+  target.closest("figure").querySelector("small").hidden = own(diagram, rung) !== undefined;
+  return [...diagram.dense, ...(own(diagram, rung) ?? [])];
+}
+function show(rung) {
+  for (const part of $(".rung")) part.hidden = part.dataset.rung !== rung;
+  for (const input of $(".rungs input")) input.checked = input.value === rung;
+  for (const { view, target, diagram } of diagrams) {
+    view.data("bins", say(target, diagram, rung)).runAsync();
+  }
+}
 for (const control of $(".rungs")) {
   control.hidden = false;
   control.addEventListener("change", (event) => show(event.target.value));
-  show(control.querySelector("input:checked").value);
 }
+if (chosen()) show(chosen());
 
 // Charts: one specification, a data set a panel; the legend hides and lights a method in all.
 const views = [];
@@ -57,7 +70,7 @@ for (const button of $(".legend button")) {
   button.addEventListener("pointerleave", () => light(""));
 }
 async function draw() {
-  const { specs, panels } = read("charts");
+  const { specs, panels, reliability, diagrams: pooled } = read("charts");
   const options = {
     ast: true, // Vega's interpreter, so that the page needs no eval
     actions: false,
@@ -73,9 +86,19 @@ async function draw() {
     views.push(view.signal("hidden", hidden()));
     await view.runAsync();
   }
+  for (const [index, diagram] of pooled.entries()) {
+    const target = document.getElementById(`diagram-${index}`);
+    const datasets = { bins: say(target, diagram, chosen()) };
+    const spec = { ...reliability, datasets, description: diagram.label };
+    const { view } = await vegaEmbed(target, spec, options);
+    diagrams.push({ view, target, diagram });
+  }
   document.documentElement.dataset.charts = "drawn";
 }
 draw();
+
+// Paper has no summaries to open: the tables of numbers are printed all.
+addEventListener("beforeprint", () => $("details.wide").forEach((part) => (part.open = true)));
 
 // The long table, unpacked here from the page itself: nothing is fetched.
 async function unpack() {

@@ -18,9 +18,23 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from scratchcard.report import charts, curves, guide, tables, theme, words
+from scratchcard.long_table import csv_text, long_table
+from scratchcard.report import (
+    charts,
+    curves,
+    dimensions,
+    guide,
+    plots,
+    readings,
+    reliability,
+    sheets,
+    tables,
+    theme,
+    words,
+)
+from scratchcard.report.cells import named
 from scratchcard.report.summary import GLYPHS, badges, chosen_rung, controls, facts, warnings
-from scratchcard.results import Results, csv_text, long_table
+from scratchcard.results import Results
 from scratchcard.verdict import Verdict, lineup, voters
 
 HERE = Path(__file__).parent
@@ -39,7 +53,7 @@ def render(
         evidence: Anything that backs the numbers, by name: versions, machine, command.
     """
     rungs, targets = curves.ladder(results), curves.targets(results)
-    panels = curves.panels(results, verdict)
+    panels, diagrams = plots.panels(results, verdict), reliability.diagrams(results)
     looks = theme.looks(lineup(results), results.controls)
     judged = sorted(
         verdict.tickets if voters(results) else (), key=lambda t: t.method in results.controls
@@ -70,14 +84,20 @@ def render(
         ],
         legend=_legend(results, looks),
         controls=controls(results),
-        panels=_captions(results, panels),
+        panels=[_captions(results, setting, panels) for setting in results.settings],
         breaking=[tables.breaking(results, setting) for setting in results.settings if judged],
-        numbers=[tables.numbers(results, setting) for setting in results.settings],
+        sheets=sheets.sheets(results),
+        diagrams=_diagrams(results, diagrams),
+        numbers=[
+            {"name": named(setting, results), "chapters": readings.numbers(results, setting)}
+            for setting in results.settings
+        ],
         costs=[tables.cost(results, setting) for setting in results.settings],
-        guide=guide.entries(results),
+        guide=guide.chapters(results),
+        cautions=guide.cautions(results),
         warnings=warnings(results, verdict),
         evidence={name: str(value) for name, value in (evidence or {}).items()},
-        charts=Markup(_json(_charts(results, list(looks.values()), rungs, panels))),
+        charts=Markup(_json(_charts(results, list(looks.values()), rungs, panels, diagrams))),
         csv=Markup(_packed(results)),
         filename=f"{results.study}.csv",
         vega=Markup(vega_bundle()),
@@ -131,14 +151,37 @@ def _legend(results: Results, looks: Mapping[str, theme.Look]) -> list[dict[str,
 
 
 def _captions(
-    results: Results, panels: Sequence[curves.Panel]
+    results: Results, setting: tuple[str, str], panels: Sequence[curves.Panel]
+) -> dict[str, object]:
+    """A setting's name and, by dimension, each chart's title, note, and index of its element."""
+    chapters = []
+    for dimension, labels in dimensions.by_dimension(results).items():
+        own = [
+            {"index": i, "title": panel.title, "note": _caption(panel)}
+            for i, panel in enumerate(panels)
+            if (panel.data, panel.model) == setting and panel.metric in labels
+        ]
+        if own:
+            note = dimensions.note(results, setting, labels)
+            chapters.append({"dimension": dimension, "note": note, "panels": own})
+    return {"name": named(setting, results), "chapters": chapters}
+
+
+def _caption(panel: curves.Panel) -> str:
+    common = "all seeds together ± 1 s.e." if panel.together else ""
+    return ", ".join(filter(None, [panel.unit, "log scale" if panel.log else "", common]))
+
+
+def _diagrams(
+    results: Results, diagrams: Sequence[reliability.Diagram]
 ) -> dict[str, list[dict[str, object]]]:
-    """By setting: each chart's title, note, and the index of its element."""
+    """By setting, each diagram's title, colour, and the index of its element."""
+    order = lineup(results)
     groups: dict[str, list[dict[str, object]]] = {}
-    for i, panel in enumerate(panels):
-        note = ", ".join(filter(None, [panel.unit, "log scale" if panel.log else ""]))
-        caption = {"index": i, "title": panel.title, "note": note}
-        groups.setdefault(tables.named((panel.data, panel.model), results), []).append(caption)
+    for i, one in enumerate(diagrams):
+        colour = f"m{order.index(one.method)}"
+        caption = {"index": i, "title": results.methods[one.method], "colour": colour}
+        groups.setdefault(one.setting, []).append(caption)
     return groups
 
 
@@ -147,6 +190,7 @@ def _charts(
     looks: Sequence[theme.Look],
     rungs: Sequence[float],
     panels: Sequence[curves.Panel],
+    diagrams: Sequence[reliability.Diagram],
 ) -> dict[str, Any]:
     return {
         "specs": {
@@ -160,6 +204,15 @@ def _charts(
                 "datasets": charts.rows(panel, results),
             }
             for panel in panels
+        ],
+        "reliability": reliability.spec(),
+        "diagrams": [
+            {
+                "label": f"Share of right answers against confidence: {results.methods[d.method]}",
+                "dense": d.dense,
+                "rungs": {f"{target:g}": dots for target, dots in d.rungs.items()},
+            }
+            for d in diagrams
         ],
     }
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from scratchcard.contracts import VOTING, Dimension
 from scratchcard.report import numbers, words
+from scratchcard.report.cells import named
 from scratchcard.report.curves import targets
 from scratchcard.report.phrases import empty_layers
-from scratchcard.report.tables import named
 from scratchcard.report.words import NAMES
-from scratchcard.results import Cell, Results
+from scratchcard.results import Cell, Measured, Results
 from scratchcard.verdict import Call, Ticket, Verdict, lineup
 
 Mark = Call | Literal["absent"] | None
@@ -164,21 +164,32 @@ def _collapsed(results: Results) -> list[str]:
 
 def _missing(results: Results) -> list[str]:
     """What could not be read, seed by seed, and what does not apply, method by method."""
-    failures: dict[tuple[str, str, int], list[str]] = defaultdict(list)
+    failures: dict[tuple[str, str, int | None], list[str]] = defaultdict(list)
     silent: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for cell, members in results.groups.items():
-        for m in members:
-            for label, why in m.unread.items():
-                failures[_place(results, cell, cell.target), why, m.network.seed].append(label)
-            for label, why in m.silent.items():
-                silent[_place(results, cell), why].setdefault(label)
+        together = results.together.get(cell)
+        for gaps in (*members, *([together] if together is not None else [])):
+            seed = gaps.network.seed if isinstance(gaps, Measured) else None
+            for label, why in gaps.unread.items():
+                failures[_place(results, cell, cell.target), why, seed].append(label)
+            for label, why in gaps.silent.items():
+                silent[why, _titles(results, [label])].setdefault(_place(results, cell))
     return [
         *(
-            f"{who}, seed {k}: {_titles(results, on)} missing: {why}"
+            f"{who}, {'all seeds together' if k is None else f'seed {k}'}: "
+            f"{_titles(results, on)} missing: {why}"
             for (who, why, k), on in failures.items()
         ),
-        *(f"{who}: {_titles(results, on)} {why}" for (who, why), on in silent.items()),
+        *(f"{_everyone(results, who)}: {title} {why}" for (why, title), who in silent.items()),
     ]
+
+
+def _everyone(results: Results, places: Collection[str]) -> str:
+    """The names of ``places``, or that they are all there are."""
+    cells = [cell for cell in results.groups if cell.target]
+    if len(places) > 1 and {_place(results, cell) for cell in cells} <= set(places):
+        return "All tickets"
+    return words.listing(places)
 
 
 def _place(results: Results, cell: Cell, target: float = 0.0) -> str:

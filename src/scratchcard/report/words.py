@@ -10,6 +10,7 @@ from itertools import takewhile
 from statistics import fmean
 
 from scratchcard.report.numbers import (
+    LARGE,
     amount,
     change,
     count,
@@ -42,6 +43,7 @@ from scratchcard.verdict import (
 )
 
 __all__ = [
+    "LARGE",
     "amount",
     "change",
     "count",
@@ -253,6 +255,8 @@ def _caveats(results: Results, verdict: Verdict) -> list[str]:
     waiting = [m for m in unread if set(m.unread.values()) == {NOT_RUN}]
     failed = sum(not m.readings for m in unread if m not in waiting)
     partly = sum(len(m.unread) for m in unread if m.readings and m not in waiting)
+    common = [why for found in results.together.values() for why in found.unread.values()]
+    partly += sum(why != NOT_RUN for why in common)
     if waiting:
         verb = "has" if len(waiting) == 1 else "have"
         said.append(f"{count(len(waiting), 'network')} {verb} not been measured in full yet.")

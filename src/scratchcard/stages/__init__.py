@@ -1,4 +1,4 @@
-"""What a stage does: load data, train, choose a mask, take logits, measure.
+"""What a stage does: load data, corrupt it, train, choose a mask, take logits, measure.
 
 ``execute`` is all that an engine calls; it reads inputs from the store and commits one result.
 """
@@ -12,9 +12,11 @@ from pathlib import Path
 from scratchcard.graph import Stage
 from scratchcard.provenance import provenance
 from scratchcard.registry import load_plugins
+from scratchcard.stages.corrupt import corrupt_images
 from scratchcard.stages.data import load
 from scratchcard.stages.mask import choose_mask
-from scratchcard.stages.measure import measure, predict
+from scratchcard.stages.measure import measure
+from scratchcard.stages.predict import average_errors, predict
 from scratchcard.stages.train import train_network
 from scratchcard.stages.work import Outcome, Tick, Work
 from scratchcard.store import Store
@@ -23,9 +25,11 @@ __all__ = ["execute"]
 
 RUN: Mapping[str, Callable[[Work], Outcome]] = {
     "data": load,
+    "corrupt": corrupt_images,
     "train": train_network,
     "mask": choose_mask,
     "logits": predict,
+    "baseline": average_errors,
     "measure": measure,
 }
 

@@ -1,27 +1,19 @@
-"""The stages ``logits`` and ``measure``: one pass over a split, and one metric of one network."""
+"""The stage ``measure``: one metric of one network, of a pair, or of the networks of all seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from scratchcard import probe
 from scratchcard.collect import reading_to_json
-from scratchcard.contracts import NotApplicable
+from scratchcard.contracts import ErrorRates, NotApplicable, Task
+from scratchcard.contracts.corruptions import unfit
 from scratchcard.masks import Masks
 from scratchcard.metrics.measure import call, options
+from scratchcard.probe import Predictions
 from scratchcard.registry import METRICS
 from scratchcard.stages.work import Outcome, Work, tuples
-
-
-def predict(work: Work) -> Outcome:
-    """Logits of a split."""
-    images = work.images(work.stage.params["split"])
-    network = work.network("network")
-    fast = probe.inference_copy(network, probe.floats(images.pixels[:8]))
-    logits = probe.logits(fast, images.pixels)
-    return {"n": len(logits)}, {"logits": {"logits": logits}}
 
 
 def measure(work: Work) -> Outcome:
@@ -48,6 +40,15 @@ def _providers(work: Work) -> dict[str, Callable[[], Any]]:
             label: work.store.arrays(digest, "logits")["logits"]
             for label, digest in _labelled(work, "ood_logits").items()
         },
+        "ood_classes": lambda: _ood_classes(work),
+        "corrupted_logits": lambda: _corrupted(work),
+        "corruption_baseline": lambda: _baseline(work),
+        "transfer": lambda: {
+            label: tuple(work.images(split, f"transfer.{label}") for split in ("train", "test"))
+            for label in _labelled(work, "transfer")
+        },
+        "all_logits": lambda: _by_seed(work, "all_logits"),
+        "all_dense_logits": lambda: _by_seed(work, "all_dense_logits"),
         "model": lambda: work.network("model"),
         "dense_model": lambda: work.network("dense_model"),
         "masks": lambda: _masks(work),
@@ -63,6 +64,37 @@ def _labelled(work: Work, need: str) -> dict[str, str]:
     prefix = f"{need}."
     inputs = work.stage.inputs.items()
     return {r.removeprefix(prefix): digest for r, digest in inputs if r.startswith(prefix)}
+
+
+def _ood_classes(work: Work) -> dict[str, tuple[int, ...]]:
+    """Of the sets that are told from some classes only."""
+    found = {
+        label: work.store.result(digest)["told_from"]
+        for label, digest in _labelled(work, "ood_classes").items()
+    }
+    return {label: tuple(classes) for label, classes in found.items() if classes is not None}
+
+
+def _corrupted(work: Work) -> Mapping[str, tuple[Predictions, ...]]:
+    """Predictions by kind and severity.
+
+    Raises:
+        NotApplicable: Such images cannot be corrupted.
+    """
+    roles = {kind: f"corrupted_logits.{kind}" for kind in _labelled(work, "corrupted_logits")}
+    if not roles:
+        raise NotApplicable(unfit(Task(**work.store.result(work.input("data"))["task"])))
+    return {kind: work.corrupted(role) for kind, role in roles.items()}
+
+
+def _baseline(work: Work) -> ErrorRates:
+    found = work.store.result(work.input("corruption_baseline"))
+    ladders = {kind: tuple(errors) for kind, errors in found["corrupted"].items()}
+    return ErrorRates(found["clean"], ladders)
+
+
+def _by_seed(work: Work, need: str) -> dict[int, Predictions]:
+    return {int(s): work.predictions(f"{need}.{s}", "test") for s in _labelled(work, need)}
 
 
 def _masks(work: Work) -> Masks:

@@ -14,6 +14,7 @@ from torch import nn
 
 from scratchcard import models, probe
 from scratchcard.contracts import Architecture, Method, Narrower, NotApplicable, Task
+from scratchcard.contracts.corruptions import SEVERITIES
 from scratchcard.data.base import Images, Splits
 from scratchcard.graph import Stage
 from scratchcard.masks import Masks
@@ -98,6 +99,11 @@ class Work:
         """Logits of an input with the labels of the split."""
         logits = self.store.arrays(self.input(role), "logits")["logits"]
         return probe.Predictions(logits, self.images(split).labels.cpu().numpy())
+
+    def corrupted(self, role: str) -> tuple[probe.Predictions, ...]:
+        """Predictions on the test images under one kind of corruption, at severities 1 to 5."""
+        arrays = self.store.arrays(self.input(role), "logits")
+        return tuple(probe.Predictions(arrays[str(s)], arrays["labels"]) for s in SEVERITIES)
 
 
 def stock(spec: Mapping[str, Any], device: str) -> nn.Module:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from scratchcard.contracts import MetricSpec, ModelSpec, Spec, Step, Task, UserError
+from scratchcard.contracts.corruptions import unfit
 from scratchcard.registry import Registry
 from scratchcard.study.lines import KeyPath
 from scratchcard.study.problems import Problems, show, unknown
@@ -139,13 +140,20 @@ class Chooser:
             return tuple(self._found((*path, index), item) for index, item in enumerate(value))
         if not isinstance(value, Path):
             return value
-        places = [folder / value.expanduser() for folder in self.folders]
-        for place in places:
-            if place.exists():
-                return place
-        looked = " and ".join(dict.fromkeys(map(str, places)))
-        self.problems.add(path, f'"{value}" does not exist (looked for {looked})')
-        return value
+        return existing_path(value, self.folders, path, self.problems)
+
+
+def existing_path(
+    value: Path, folders: tuple[Path, ...], path: KeyPath, problems: Problems
+) -> Path:
+    """``value`` made absolute; that it is nowhere is noted at the key ``path``."""
+    places = [folder / value.expanduser() for folder in folders]
+    for place in places:
+        if place.exists():
+            return place
+    looked = " and ".join(dict.fromkeys(map(str, places)))
+    problems.add(path, f'"{value}" does not exist (looked for {looked})')
+    return value
 
 
 def tried(
@@ -282,20 +290,25 @@ def within(step: str, epochs: float | None) -> str:
     return step
 
 
-def lacks(needs: Iterable[str], ood: bool, data: Mapping[str, Any]) -> list[str]:
+def lacks(needs: Iterable[str], tables: Container[str], data: Mapping[str, Any]) -> list[str]:
     """What a study has to be given before a metric that ``needs`` can be measured.
 
     Args:
         needs: Names out of ``contracts.NEEDS``.
-        ood: Whether the study has an out-of-distribution set.
+        tables: Which of the tables "ood" and "transfer" the study has.
         data: Its data sets, by label.
     """
     wishes = {need.partition("_")[0] for need in needs}
     messages = []
-    if "ood" in wishes and not ood:
+    if "ood" in wishes and "ood" not in tables:
         messages.append(
             "needs an out-of-distribution set, and the study has none: add a table such as "
             "[ood.gaussian-noise]"
+        )
+    if "transfer" in wishes and "transfer" not in tables:
+        messages.append(
+            "needs another labelled data set, and the study has none: add a table such as "
+            "[transfer.digits]"
         )
     if "val" in wishes:
         messages += [
@@ -305,6 +318,12 @@ def lacks(needs: Iterable[str], ood: bool, data: Mapping[str, Any]) -> list[str]
             if not has_val(dataset)
         ]
     return messages
+
+
+def fits(needs: Iterable[str], data: Mapping[str, Any]) -> bool:
+    """Whether a metric that ``needs`` says something on one of the data sets."""
+    wanted = any(need.startswith("corrupt") for need in needs)
+    return not wanted or any(not unfit(dataset.task()) for dataset in data.values())
 
 
 def has_val(dataset: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -231,6 +232,24 @@ class Pruning(Section):
         AfterValidator(_some),
         AfterValidator(_listed_once),
     ] = ("conv", "linear")
+
+
+class Corruptions(Section):
+    """How the test images are corrupted for mCE and its kin.
+
+    Attributes:
+        images: How many test images, an equal number a class; 0 is all of them.
+        extra: Whether the four extra kinds are made too; they are shown beside and count in no
+            mean.
+        seed: Of noise, snow, frost and the like; the same for every network.
+        official: Label of a data set to the folder of its published corrupted test set
+            (CIFAR-10-C, CIFAR-100-C, ImageNet-C), which is then read instead.
+    """
+
+    images: Annotated[int, Field(ge=0)] = 0
+    extra: bool = False
+    seed: Annotated[int, AfterValidator(_natural)] = 0
+    official: Mapping[str, Path] = {}
 
 
 class VerdictRules(Section):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from scratchcard import registry
-from scratchcard.contracts import Dimension, MetricSpec, UserError
+from scratchcard.contracts import Dimension, MetricSpec, Task, UserError
 from scratchcard.study import lines
 from scratchcard.study.choices import (
     Choice,
@@ -21,25 +21,37 @@ from scratchcard.study.choices import (
     check_models,
     check_times,
     check_widths,
+    existing_path,
+    fits,
     lacks,
     tried,
 )
 from scratchcard.study.problems import Problem, Problems, StudyError, unknown
-from scratchcard.study.sections import Head, Ladder, Pruning, Training, VerdictRules
+from scratchcard.study.sections import (
+    Corruptions,
+    Head,
+    Ladder,
+    Pruning,
+    Training,
+    VerdictRules,
+)
 
 
 class Study(Head):
     """Data sets x models x methods x ladder x seeds, and what is measured.
 
     Attributes:
-        data: What networks are trained and tested on; this and the next four by label.
+        data: What networks are trained and tested on; this and the next five by label.
+        tasks: What a model of each data set must fit.
         ood: Out-of-distribution sets.
+        transfer: Other labelled data sets, on which features are probed.
         models: Architectures.
         methods: Pruning methods.
         metrics: What is measured.
         training: The recipe.
         ladder: The sparsities.
         pruning: What may be pruned.
+        corruptions: How test images are corrupted.
         verdict: Margins other than the metrics' own.
         text: The study as TOML.
         source: The file, as it was named.
@@ -48,13 +60,16 @@ class Study(Head):
     """
 
     data: Mapping[str, Choice]
+    tasks: Mapping[str, Task]
     ood: Mapping[str, Choice]
+    transfer: Mapping[str, Choice]
     models: Mapping[str, Choice]
     methods: Mapping[str, Choice]
     metrics: Mapping[str, Choice]
     training: Training
     ladder: Ladder
     pruning: Pruning
+    corruptions: Corruptions
     verdict: VerdictRules
     text: str
     source: str
@@ -146,6 +161,7 @@ class _Reader:
         pruning = self.problems.section(("pruning",), Pruning, self._pruning())
         verdict = self.problems.section(("verdict",), VerdictRules, self.raw.get("verdict", {}))
         chosen = self._choices(training, ladder, pruning)
+        corruptions = self._corruptions(chosen["data"])
         if verdict:
             self._check_margins(verdict, chosen["metrics"])
         return {
@@ -154,6 +170,7 @@ class _Reader:
             "training": training,
             "ladder": ladder,
             "pruning": pruning,
+            "corruptions": corruptions,
             "verdict": verdict,
         }
 
@@ -167,6 +184,22 @@ class _Reader:
         if self.raw.get("profile") == "paper" and isinstance(given, dict):
             return {"prunable": ["conv"], **given}
         return given
+
+    def _corruptions(self, data: Mapping[str, Choice]) -> Corruptions | None:
+        found = self.problems.section(
+            ("corruptions",), Corruptions, self.raw.get("corruptions", {})
+        )
+        if found is None:
+            return None
+        place = ("corruptions", "official")
+        for label in found.official:
+            if label not in data:
+                self.problems.add((*place, label), unknown("data set", label, data))
+        existing = {
+            label: existing_path(path, self.folders, (*place, label), self.problems)
+            for label, path in found.official.items()
+        }
+        return found.model_copy(update={"official": existing})
 
     def _import_plugins(self) -> None:
         named = self.raw.get("plugins")
@@ -189,10 +222,12 @@ class _Reader:
         raw = self.raw
         data = chooser.section("data", raw.get("data", {}), registry.DATASETS)
         ood = chooser.section("ood", raw.get("ood", {}), registry.DATASETS)
+        transfer = chooser.section("transfer", raw.get("transfer", {}), registry.DATASETS)
         models = chooser.section("models", raw.get("models", {}), registry.MODELS)
         methods = chooser.section("methods", raw.get("methods", {}), registry.METHODS)
         sets = tried("data", data, registry.DATASETS, _ask_files_and_task, self.problems)
         tried("ood", ood, registry.DATASETS, lambda dataset: dataset.files(), self.problems)
+        tried("transfer", transfer, registry.DATASETS, _ask_files_and_task, self.problems)
         self._check_held_out(ood, sets)
         tasks = {label: dataset.task() for label, dataset in sets.items()}
         kinds = pruning.prunable if pruning else ()
@@ -202,8 +237,15 @@ class _Reader:
         check_times(made, methods, sparsities, training, self.problems)
         check_widths(made, models, registry.MODELS, self.problems)
         check_controls(made, raw.get("methods", ()), self.problems)
-        metrics = self._metrics(chooser, sets)
-        return {"data": data, "ood": ood, "models": models, "methods": methods, "metrics": metrics}
+        return {
+            "data": data,
+            "tasks": tasks,
+            "ood": ood,
+            "transfer": transfer,
+            "models": models,
+            "methods": methods,
+            "metrics": self._metrics(chooser, sets),
+        }
 
     def _check_held_out(self, ood: Mapping[str, Choice], sets: Mapping[str, Any]) -> None:
         for label, choice in ood.items():
@@ -217,7 +259,7 @@ class _Reader:
 
     def _metrics(self, chooser: Chooser, sets: Mapping[str, Any]) -> dict[str, Choice]:
         """The metrics that are named, or else all whose needs are met."""
-        ood = bool(self.raw.get("ood"))
+        tables = {name for name in ("ood", "transfer") if self.raw.get(name)}
         if "metrics" in self.raw:
             if self.raw["metrics"] in ([], {}):
                 self.problems.add(
@@ -225,15 +267,15 @@ class _Reader:
                 )
             choices = chooser.section("metrics", self.raw["metrics"], registry.METRICS)
             for label, choice in choices.items():
-                for message in lacks(registry.METRICS.get(choice.kind).needs, ood, sets):
+                for message in lacks(registry.METRICS.get(choice.kind).needs, tables, sets):
                     self.problems.add(("metrics", label), message)
             return choices
         choices = {}
         for spec in sorted(map(registry.METRICS.get, registry.METRICS.names()), key=_rank):
             params = chooser.defaults(spec)
             complete = all(value is not Parameter.empty for value in params.values())
-            wanted = spec.scope == "network" and not spec.costly
-            if wanted and complete and not lacks(spec.needs, ood, sets):
+            met = not lacks(spec.needs, tables, sets) and fits(spec.needs, sets)
+            if met and complete and not spec.costly:
                 choices[spec.name] = Choice(label=spec.name, kind=spec.name, params=params)
         return choices
 
@@ -252,8 +294,8 @@ class _Reader:
 
 _KEYS = (
     *Head.model_fields,
-    *("data", "ood", "models", "methods", "metrics"),
-    *("training", "ladder", "pruning", "verdict"),
+    *("data", "ood", "transfer", "models", "methods", "metrics"),
+    *("training", "ladder", "pruning", "corruptions", "verdict"),
 )
 _REQUIRED: Mapping[str, str] = {
     "data": "add a table such as [data.digits]",

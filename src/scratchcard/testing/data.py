@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
-from scratchcard.contracts import Task
+from scratchcard.contracts import Task, UserError
 from scratchcard.data import Dataset, Images, OutOfDistribution, Splits, fingerprint
+from scratchcard.data.pictures import reencode
 
 
 def check_dataset(dataset: Dataset) -> None:
@@ -15,7 +18,9 @@ def check_dataset(dataset: Dataset) -> None:
     """
     assert fingerprint(dataset.files()) == fingerprint(dataset.files()), "its fingerprint changes"
     if isinstance(dataset, OutOfDistribution):
-        _check_ood(dataset, Task(3, 8, 8, 2), example_splits(Task(3, 8, 8, 2)))
+        any_task = Task(3, 8, 8, 2)
+        _check_ood(dataset, any_task, example_splits(any_task))
+        _check_encoded(dataset, any_task, example_splits(any_task))
         return
     task, splits = dataset.task(), dataset.splits()
     named = {"train": splits.train, "test": splits.test, "val": splits.val}
@@ -38,6 +43,7 @@ def check_dataset(dataset: Dataset) -> None:
     _check_ood(dataset, task, splits)
     other = 3 if task.channels == 1 else 1
     _check_ood(dataset, Task(other, task.height + 1, task.width + 2, 2), splits)
+    _check_encoded(dataset, task, splits)
 
 
 def _check_ood(dataset: Dataset, task: Task, source: Splits) -> None:
@@ -47,6 +53,19 @@ def _check_ood(dataset: Dataset, task: Task, source: Splits) -> None:
         f"as_ood() gives images of shape {images.task_shape} for {task}"
     )
     assert _same(images, dataset.as_ood(task, source)), "as_ood() differs between two calls"
+
+
+def _check_encoded(dataset: Dataset, task: Task, source: Splits) -> None:
+    """That a kind with images of its own gives them by ``foreign``, where ``jpeg`` reaches them."""
+    try:
+        plain, encoded = (replace(dataset, jpeg=quality) for quality in (None, 20))
+    except UserError:
+        return  # it says by itself that it has no use for the option
+    images = plain.as_ood(task, source)
+    if images.pixels.dtype == torch.uint8:
+        assert _same(encoded.as_ood(task, source), reencode(images, 20)), (
+            "as_ood() ignores jpeg; override foreign() in its place"
+        )
 
 
 def _check_disjoint(parts: dict[str, Images]) -> None:

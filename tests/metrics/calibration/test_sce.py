@@ -27,7 +27,9 @@ def test_it_is_the_mean_over_classes_of_one_against_the_rest(simulate: Make) -> 
     p = simulate(400, 4, temperature=1.5)
     reading = sce(p, bins=12)
     wanted = [brute_force(p, np.arange(400), k, 12) for k in range(4)]
-    np.testing.assert_allclose([part.value for part in reading.parts.values()], wanted, atol=1e-12)
+    found = [reading.parts[f"class {k}"].value for k in range(4)]
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+    assert [*reading.parts] == [*(f"class {k}" for k in range(4)), "noise floor"]
     assert reading.value == pytest.approx(np.mean(wanted), abs=1e-12)
 
 
@@ -39,8 +41,8 @@ def test_a_resample_is_scored_as_if_it_were_the_set(simulate: Make) -> None:
 
 def test_of_two_classes_both_have_the_same_error(simulate: Make) -> None:
     # With one bin the gaps of a class and of its complement are equal and opposite.
-    first, second = sce(simulate(200, 2), bins=1).parts.values()
-    assert first.value == pytest.approx(second.value, abs=1e-12)
+    parts = sce(simulate(200, 2), bins=1).parts
+    assert parts["class 0"].value == pytest.approx(parts["class 1"].value, abs=1e-12)
 
 
 def test_it_is_far_smaller_than_ece(simulate: Make) -> None:

@@ -27,7 +27,7 @@ def test_two_normals_give_the_closed_form(d: float) -> None:
     stream = np.random.default_rng(0)
     inside, outside = stream.normal(size=20_000) + 20 + d, stream.normal(size=20_000) + 20
     own = Predictions(binary(inside), np.zeros(20_000, int))
-    reading = ood_auroc(own, {"far": binary(outside)})
+    reading = ood_auroc(own, {"far": binary(outside)}, {})
     assert abs(reading.value - norm.cdf(d / np.sqrt(2))) < 4 * reading.stderr
     assert reading.stderr < 0.004
 
@@ -43,7 +43,7 @@ def test_ties_are_counted_half_as_in_sklearn() -> None:
 
 def test_a_constant_predictor_knows_nothing() -> None:
     own = Predictions(np.ones((20, 3), np.float32), np.zeros(20, int))
-    reading = ood_auroc(own, {"noise": np.ones((30, 3), np.float32)})
+    reading = ood_auroc(own, {"noise": np.ones((30, 3), np.float32)}, {})
     assert (reading.value, reading.stderr) == (0.5, 0.0)
 
 
@@ -57,7 +57,7 @@ def test_confident_networks_get_no_ties_from_float32() -> None:
     stream = np.random.default_rng(0)
     z = (stream.normal(size=(2000, 10)) * 60).astype(np.float32)
     foreign = (stream.normal(size=(2000, 10)) * 40).astype(np.float32)
-    found = ood_auroc(Predictions(z, np.zeros(2000, int)), {"far": foreign}).value
+    found = ood_auroc(Predictions(z, np.zeros(2000, int)), {"far": foreign}, {}).value
     largest = (softmax(z, axis=1).max(axis=1), softmax(foreign, axis=1).max(axis=1))
     assert largest[0].dtype == np.float32
     assert len(np.unique(largest[0])) < 1500
@@ -74,8 +74,8 @@ def test_the_value_is_the_mean_over_sets_and_parts_are_theirs() -> None:
         "near": (stream.normal(size=(100, 4)) * 2).astype(np.float32),
         "far": stream.normal(size=(50, 4)).astype(np.float32),
     }
-    reading = ood_auroc(own, sets)
-    alone = {name: ood_auroc(own, {name: foreign}) for name, foreign in sets.items()}
+    reading = ood_auroc(own, sets, {})
+    alone = {name: ood_auroc(own, {name: foreign}, {}) for name, foreign in sets.items()}
     assert reading.value == pytest.approx(np.mean([one.value for one in alone.values()]))
     for name, one in alone.items():
         assert reading.parts[name].value == one.value
@@ -87,7 +87,7 @@ def test_a_resample_is_scored_as_if_it_were_the_set() -> None:
     stream = np.random.default_rng(0)
     z = (stream.normal(size=(80, 3)) * 3).astype(np.float32)
     foreign = stream.normal(size=(60, 3)).astype(np.float32)
-    reading = ood_auroc(Predictions(z, np.zeros(80, int)), {"far": foreign})
+    reading = ood_auroc(Predictions(z, np.zeros(80, int)), {"far": foreign}, {})
     scores = np.concatenate([log_odds(z), log_odds(foreign)])
     wanted = [by_sklearn(scores[i[:80]], scores[i[80:]]) for i in resamples([80, 60], 40)]
     assert reading.replicates is not None
@@ -106,4 +106,4 @@ def test_a_resample_is_scored_as_if_it_were_the_set() -> None:
 def test_unusable_sets_are_refused(foreign: dict[str, np.ndarray], message: str) -> None:
     own = Predictions(np.zeros((5, 2), np.float32), np.zeros(5, int))
     with pytest.raises(ValueError, match=message):
-        ood_auroc(own, foreign)
+        ood_auroc(own, foreign, {})

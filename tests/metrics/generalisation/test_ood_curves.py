@@ -60,7 +60,7 @@ def test_both_conventions_are_sklearns(metric: Metric, oracle: Oracle, ties: boo
     if ties:
         own, foreign = own.round(), foreign.round()
     mine, theirs = (sureness(z, "max-logit") for z in (own, foreign))
-    reading = metric(labelled(own), {"far": foreign}, score="max-logit")
+    reading = metric(labelled(own), {"far": foreign}, {}, score="max-logit")
     assert list(reading.parts) == ["far", "far, foreign positive"]
     assert reading.value == pytest.approx(oracle(mine, theirs), abs=1e-12)
     other = reading.parts["far, foreign positive"]
@@ -73,7 +73,7 @@ def test_both_conventions_are_sklearns(metric: Metric, oracle: Oracle, ties: boo
 def test_a_resample_is_scored_as_if_it_were_the_set(metric: Metric, oracle: Oracle) -> None:
     own, foreign = draw(80, 3).round(), draw(60, 2, seed=1).round()
     scores = np.concatenate([sureness(z, "energy") for z in (own, foreign)])
-    reading = metric(labelled(own), {"far": foreign}, score="energy")
+    reading = metric(labelled(own), {"far": foreign}, {}, score="energy")
     wanted = [oracle(scores[i[:80]], scores[i[80:]]) for i in resamples([80, 60], 40)]
     np.testing.assert_allclose(np.asarray(reading.replicates)[:40], wanted, atol=1e-12)
 
@@ -82,7 +82,7 @@ def test_a_resample_is_scored_as_if_it_were_the_set(metric: Metric, oracle: Orac
 def test_the_fpr_of_two_normals_has_a_closed_form(d: float) -> None:
     stream = np.random.default_rng(0)
     inside, outside = stream.normal(size=20_000) + 20 + d, stream.normal(size=20_000) + 20
-    reading = ood_fpr95(labelled(binary(inside)), {"far": binary(outside)})
+    reading = ood_fpr95(labelled(binary(inside)), {"far": binary(outside)}, {})
     for found in (reading, reading.parts["far, foreign positive"]):  # symmetric
         assert abs(found.value - norm.cdf(norm.ppf(0.95) - d)) < 4 * found.stderr
         assert 0 < found.stderr < 0.02
@@ -91,7 +91,7 @@ def test_the_fpr_of_two_normals_has_a_closed_form(d: float) -> None:
 def test_the_conventions_differ_where_the_spreads_do() -> None:
     stream = np.random.default_rng(0)
     inside, outside = stream.normal(size=20_000) + 30, 3 * stream.normal(size=20_000) + 27
-    reading = ood_fpr95(labelled(binary(inside)), {"far": binary(outside)})
+    reading = ood_fpr95(labelled(binary(inside)), {"far": binary(outside)}, {})
     other = reading.parts["far, foreign positive"]
     assert abs(reading.value - norm.sf((3 - norm.ppf(0.95)) / 3)) < 4 * reading.stderr
     assert abs(other.value - norm.cdf(3 * norm.ppf(0.95) - 3)) < 4 * other.stderr
@@ -124,7 +124,7 @@ def test_dropping_points_of_the_curve_loses_the_threshold() -> None:
 
 def test_a_constant_predictor_gets_what_guessing_gets() -> None:
     own, far = labelled(np.ones((20, 3), np.float32)), {"noise": np.ones((30, 3), np.float32)}
-    purity, passing = ood_aupr(own, far), ood_fpr95(own, far)
+    purity, passing = ood_aupr(own, far, {}), ood_fpr95(own, far, {})
     assert (purity.value, purity.stderr) == (0.4, 0.0)
     assert purity.parts["noise, foreign positive"].value == pytest.approx(0.6)
     assert (passing.value, passing.stderr) == (1.0, 0.0)
@@ -135,7 +135,7 @@ def test_a_constant_predictor_gets_what_guessing_gets() -> None:
 def test_perfect_separation_and_several_sets(metric: Metric) -> None:
     own = labelled(binary(np.linspace(10, 20, 30)))
     sets = {"far": binary(np.linspace(0.1, 5, 20)), "same": binary(np.linspace(10, 20, 30))}
-    reading = metric(own, sets)
+    reading = metric(own, sets, {})
     best = 1.0 if metric is ood_aupr else 0.0
     far, same = reading.parts["far"], reading.parts["same"]
     assert (far.value, far.stderr, far.n) == (best, 0.0, 20)
@@ -153,6 +153,6 @@ def test_unusable_input_is_refused(metric: Metric) -> None:
         ({"far": np.full((4, 2), np.inf)}, "infinite"),
     ]:
         with pytest.raises(ValueError, match=message):
-            metric(own, foreign)
+            metric(own, foreign, {})
     with pytest.raises(UserError, match="odin"):
-        metric(own, {"far": np.zeros((4, 2))}, score="odin")
+        metric(own, {"far": np.zeros((4, 2))}, {}, score="odin")

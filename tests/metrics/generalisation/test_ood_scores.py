@@ -37,13 +37,13 @@ def test_every_score_orders_like_its_textbook_form(score: Score) -> None:
     own, foreign = draw(200), draw(150, scale=1.5, seed=1)
     truth = np.repeat([1, 0], [200, 150])
     wanted = roc_auc_score(truth, np.concatenate([by_scipy(z, score) for z in (own, foreign)]))
-    reading = ood_auroc(Predictions(own, np.zeros(200, int)), {"far": foreign}, score=score)
+    reading = ood_auroc(Predictions(own, np.zeros(200, int)), {"far": foreign}, {}, score=score)
     assert reading.value == pytest.approx(wanted, abs=1e-12)
 
 
 def test_the_scores_are_four() -> None:
     own, far = Predictions(draw(200), np.zeros(200, int)), {"far": draw(150, scale=1.5, seed=1)}
-    assert len({ood_auroc(own, far, score=score).value for score in SCORES}) == 4
+    assert len({ood_auroc(own, far, {}, score=score).value for score in SCORES}) == 4
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.1, 2.0, 8.0])
@@ -80,9 +80,9 @@ def test_huge_and_equal_logits_give_numbers(score: Score) -> None:
 def test_a_constant_added_to_every_logit_of_all_images_changes_nothing(score: Score) -> None:
     own, foreign = np.round(draw(80) * 8) / 8, np.round(draw(60, seed=1) * 8) / 8
     labels = np.zeros(80, int)
-    one = ood_auroc(Predictions(own, labels), {"far": foreign}, score=score)
+    one = ood_auroc(Predictions(own, labels), {"far": foreign}, {}, score=score)
     raised = {"far": foreign + 256}
-    other = ood_auroc(Predictions(own + 256, labels), raised, score=score)
+    other = ood_auroc(Predictions(own + 256, labels), raised, {}, score=score)
     assert other.value == pytest.approx(one.value, abs=1e-3)  # float ties may break
     if score in ("max-logit", "energy"):
         # A sigmoid of raw scores, as a well-known library takes it, ties them all.
@@ -94,9 +94,9 @@ def test_a_constant_added_to_every_logit_of_all_images_changes_nothing(score: Sc
 def test_an_unknown_score_is_refused() -> None:
     own = Predictions(draw(5), np.zeros(5, int))
     with pytest.raises(UserError, match=r'"max-softmax", .*"entropy", not "odin"'):
-        ood_auroc(own, {"far": draw(5)}, score="odin")  # type: ignore[arg-type]
+        ood_auroc(own, {"far": draw(5)}, {}, score="odin")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one"):
-        compare(own, {}, "energy", lambda mine, theirs: 0.0)
+        compare(own, {}, {}, "energy", lambda mine, theirs: 0.0)
 
 
 def test_the_default_of_the_option_is_no_part_of_a_digest() -> None:

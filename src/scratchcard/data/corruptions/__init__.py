@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from scratchcard.contracts import UserError
+from scratchcard.contracts.corruptions import EXTRA, FAMILIES, SEVERITIES, STANDARD
 from scratchcard.data.corruptions.base import (
-    SEVERITIES,
     Corruption,
     Kind,
     Protocol,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CORRUPTIONS",
+    "EXTRA",
     "FAMILIES",
     "SEVERITIES",
     "STANDARD",
@@ -62,15 +63,7 @@ _ALL: tuple[Kind, ...] = (
 )
 CORRUPTIONS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 """Every kind by name, in the usual order."""
-STANDARD: tuple[str, ...] = tuple(kind.name for kind in _ALL if kind.standard)
-"""The fifteen kinds that mCE is a mean over."""
-FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        family: tuple(kind.name for kind in _ALL if kind.family == family)
-        for family in ("noise", "blur", "weather", "digital", "extra")
-    }
-)
-"""Names of the kinds of each family."""
+assert tuple(CORRUPTIONS) == STANDARD + EXTRA, "contracts and constants name the same kinds"
 
 
 def corrupt(

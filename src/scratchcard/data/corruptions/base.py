@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from scratchcard.contracts import NotApplicable, UserError
+from scratchcard.contracts import NotApplicable, Task, UserError
+from scratchcard.contracts.corruptions import SEVERITIES, unfit
 from scratchcard.data.corruptions.draws import Draws
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 Family = Literal["noise", "blur", "weather", "digital", "extra"]
 Protocol = Literal["cifar", "tiny-imagenet", "imagenet"]
 C = TypeVar("C")
-SEVERITIES = (1, 2, 3, 4, 5)
-SMALLEST = 28
-"""Fewest pixels of a side: the constants are given in pixels and mean nothing far below 32."""
 
 
 def protocol_of(height: int, width: int) -> Protocol:
@@ -50,7 +48,6 @@ class Corruption(Generic[C]):
         tiny: The same for about 64 pixels.
         imagenet: The same for about 224 pixels.
         grey: Whether it is defined on grey images.
-        version: Rises when the images change.
     """
 
     name: str
@@ -60,7 +57,6 @@ class Corruption(Generic[C]):
     tiny: tuple[C, C, C, C, C]
     imagenet: tuple[C, C, C, C, C]
     grey: bool = True
-    version: int = 1
 
     @property
     def standard(self) -> bool:
@@ -82,16 +78,8 @@ class Corruption(Generic[C]):
 
     def check(self, channels: int, height: int, width: int) -> None:
         """Raise ``NotApplicable`` if such images cannot be corrupted so."""
-        if min(height, width) < SMALLEST:
-            raise NotApplicable(
-                f"corruptions are defined for images of at least {SMALLEST} pixels a side, "
-                f"and these have {width}x{height}"
-            )
-        if channels not in (1, 3):
-            raise NotApplicable(
-                f"corruptions are defined for grey and RGB images, and these have {channels} "
-                "channels"
-            )
+        if why := unfit(Task(channels, height, width, classes=2)):
+            raise NotApplicable(why)
         if channels == 1 and not self.grey:
             raise NotApplicable(f"{self.name} is defined for RGB images only, and these are grey")
 

@@ -1,6 +1,6 @@
 """Frost: ice crystals on the lens, from computed textures instead of the official photographs.
 
-The textures are part of the corruption's version: whoever changes them raises it.
+Whoever changes the textures raises the version of the stage ``corrupt`` (``plan/builder.py``).
 """
 
 from __future__ import annotations

@@ -8,15 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from scratchcard.contracts import UserError
+from scratchcard.contracts.corruptions import SEVERITIES
 from scratchcard.data.base import Images, Rows
-from scratchcard.data.corruptions.base import SEVERITIES
 from scratchcard.data.pictures import Encoded, Named
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
 def official(
-    folder: Path, kind: str, severity: int, *, classes: Sequence[str] | None = None
+    folder: Path,
+    kind: str,
+    severity: int,
+    *,
+    classes: Sequence[str] | None = None,
+    held_out: Sequence[int] = (),
 ) -> Rows:
     """The images of one kind and severity, of whichever layout ``folder`` has.
 
@@ -26,10 +31,23 @@ def official(
         kind: Such as "gaussian_noise".
         severity: 1 to 5.
         classes: See ``imagenet_c``; CIFAR's classes are numbers and have one order.
+        held_out: Of CIFAR's classes those that are left out; the others are renumbered without
+            gaps. Of ImageNet's, ``classes`` names those that are left.
     """
-    if (folder / "labels.npy").exists():
-        return cifar_c(folder, kind, severity)
-    return imagenet_c(folder, kind, severity, classes=classes)
+    if not (folder / "labels.npy").exists():
+        return imagenet_c(folder, kind, severity, classes=classes)
+    images = cifar_c(folder, kind, severity)
+    return _without(images, held_out) if held_out else images
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """What tells one version of a set from another, by name within it.
+
+    All files of CIFAR's layout; of ImageNet's, whose files are millions, the first of each class.
+    """
+    arrays = sorted(folder.glob("*.npy"))
+    first = {path.parent: path for path in sorted(folder.rglob("*.*"), reverse=True)}
+    return {path.relative_to(folder).as_posix(): path for path in arrays or first.values()}
 
 
 def cifar_c(folder: Path, kind: str, severity: int) -> Images:
@@ -101,6 +119,14 @@ def imagenet_c(
         return ((str(files[row]), files[row]) for row in rows)
 
     return Encoded(torch.tensor(labels), read, channels=3, size=None)
+
+
+def _without(images: Images, classes: Sequence[int]) -> Images:
+    import torch
+
+    gone = torch.tensor(sorted(classes))
+    kept = images.take((~torch.isin(images.labels, gone)).nonzero().flatten())
+    return Images(kept.pixels, kept.labels - torch.searchsorted(gone, kept.labels))
 
 
 def _folders(root: Path) -> list[str]:

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scratchcard.contracts import Part, UserError
+from scratchcard.contracts import Part
 from scratchcard.data.base import Images
+from scratchcard.data.choose import choose
 from scratchcard.metrics.attacks.checks import check_counts
 from scratchcard.probe import Predictions, device_of, floats, inference_copy, logits
-from scratchcard.stats import mean_reading
+from scratchcard.seeds import numpy_stream
+from scratchcard.stats import mean_reading, sample_size
 
 Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """Of a network, images in [0, 1] [B, C, H, W] and labels [B]: the attacked images."""
@@ -36,15 +38,31 @@ class Target:
     batch_size: int
 
     @classmethod
-    def of(cls, model: nn.Module, test: Images, *, batch_size: int, images: int = 0) -> Target:
-        """The first ``images`` of the split (all there are, if it has fewer, or for 0)."""
-        if images < 0:
-            raise UserError(f"images = {images}, but must be 0 for all, or how many to attack")
+    def of(
+        cls,
+        model: nn.Module,
+        test: Images,
+        *,
+        batch_size: int,
+        images: int = 0,
+        stderr: float = 0.0,
+    ) -> Target:
+        """As many images of the split as ``stats.sample_size`` says, the same for every network.
+
+        Which of them is drawn at random, each class by its share and in the order of the split:
+        the first images of a folder would all be of one class.
+
+        Raises:
+            UserError: A number out of range.
+        """
         check_counts(batch_size=batch_size)
+        count = sample_size(len(test), images, stderr)
+        if count < len(test):
+            stream = numpy_stream(0, "images to attack")
+            test = test.take(choose(test.labels.cpu().numpy(), count, stream, even=False))
         place = device_of(model)
-        pixels, labels = (t[: images or None] for t in (test.pixels, test.labels))
-        network = inference_copy(model, floats(pixels[:8].to(place)))
-        return cls(network, pixels, labels.to(place), batch_size)
+        network = inference_copy(model, floats(test.pixels[:8].to(place)))
+        return cls(network, test.pixels, test.labels.to(place), batch_size)
 
     def predictions(self) -> Predictions:
         """What it answers with nobody attacking."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
-from scratchcard.contracts import Reading
+from scratchcard.contracts import Part, Reading
 from scratchcard.metrics.calibration.equal_mass import ranks_of
 from scratchcard.probe import Predictions
 from scratchcard.registry import metric
@@ -18,6 +18,7 @@ from scratchcard.stats import statistic_reading
     dimension="calibration",
     better="lower",
     caution="Mostly accuracy: the part excess is what the confidence adds or wastes.",
+    version=2,
 )
 def aurc(logits: Predictions) -> Reading:
     """Area under the risk-coverage curve: the error rate when only the surest answers count.
@@ -25,14 +26,17 @@ def aurc(logits: Predictions) -> Reading:
     Definition:
         Images are sorted by confidence, the surest first; the risk at coverage k/N is the error
         rate of the first k, and the area is the mean risk over k = 1..N. Equal confidences have
-        no order: the mean over all their orders is taken, in closed form. The part "excess" is
-        what remains after subtracting the area of the best order, all mistakes last. Confidence
-        is the largest softmax probability p, sorted by log(1 - p): the same order, without the
-        ties that rounding makes of probabilities close to 1.
+        no order: the mean over all their orders is taken, in closed form. Confidence is the
+        largest softmax probability p, sorted by log(1 - p): the same order, without the ties
+        that rounding makes of probabilities close to 1. Beside the area, the part "excess" is
+        what remains after subtracting the area of the best order, all mistakes last; "noise
+        floor" is the area that a network calibrated with exactly these confidences would have
+        on average. That is no bound: a network that errs less than it fears comes out below.
 
     Formula:
         AURC = 1/N sum_(k=1..N) 1/k sum_(i<=k) wrong_i, a tied image counting as wrong with the
-        error rate of its ties; excess = AURC - 1/N sum_(k=N-m+1..N) (k - N + m)/k, m mistakes
+        error rate of its ties; excess = AURC - 1/N sum_(k=N-m+1..N) (k - N + m)/k, m mistakes;
+        floor = AURC with 1 - p_i for wrong_i, exactly, as it is linear in them
 
     Motivation:
         A network that may hand doubtful images to a person is worth what its confidence says of
@@ -61,16 +65,19 @@ def aurc(logits: Predictions) -> Reading:
     (0.2708, 0.2083)
     """
     n = len(logits)
-    ranks = ranks_of(log_doubt(logits))
-    wrong = ~logits.correct
+    doubt = log_doubt(logits)
+    ranks, wrong = ranks_of(doubt), ~logits.correct
 
     def statistic(index: np.ndarray) -> np.ndarray:
         area = risk_area(ranks[index], wrong[index])
         return np.array([area, area - best_area(wrong[index])])
 
-    found = statistic_reading(statistic, [n], components={"area": n, "excess": n})
     return statistic_reading(
-        lambda index: float(statistic(index)[0]), [n], parts={"excess": found.parts["excess"]}
+        statistic,
+        [n],
+        components={"area": n, "excess": n},
+        first=True,
+        parts={"noise floor": Part(risk_area(ranks, np.exp(doubt)), 0.0, n)},
     )
 
 
@@ -86,7 +93,7 @@ def risk_area(ranks: np.ndarray, wrong: np.ndarray) -> float:
 
     Args:
         ranks: Whole numbers [N], the least first.
-        wrong: Which images are answered wrongly, bool [N].
+        wrong: Which images are answered wrongly, bool [N], or how likely each is to be.
 
     >>> risk_area(np.array([0, 0]), np.array([True, False]))
     0.5

@@ -81,13 +81,13 @@ def brier_decomposition(logits: Predictions, *, bins: int = 15) -> Reading:
         return _terms(p[index], right[index], equal_mass(ranks[index], bins))
 
     n = len(logits)
-    found = statistic_reading(statistic, [n], components=dict.fromkeys(TERMS, n))
-    where = equal_mass(ranks, bins)
-    floor = float(_means(p * (1 - p), where).sum() / n)
+    floor = float(_means(p * (1 - p), equal_mass(ranks, bins)).sum() / n)
     return statistic_reading(
-        lambda index: float(statistic(index)[0]),
+        statistic,
         [n],
-        parts=dict(found.parts) | {"noise floor": Part(floor, 0.0, n)},
+        components=dict.fromkeys(TERMS, n),
+        first=True,
+        parts={"noise floor": Part(floor, 0.0, n)},
     )
 
 

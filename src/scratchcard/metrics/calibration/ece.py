@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchcard.contracts import Part, Reading
-from scratchcard.metrics.calibration.binning import bin_of, noise
+from scratchcard.metrics.calibration.binning import bin_of, diagram, expected_gaps
 from scratchcard.probe import Predictions
 from scratchcard.registry import metric
 from scratchcard.stats import statistic_reading
@@ -18,6 +18,7 @@ from scratchcard.stats import statistic_reading
     better="lower",
     paper={"bins": 14},
     caution="Above 0 even for a calibrated network: read it beside its noise floor.",
+    version=2,
 )
 def ece(logits: Predictions, *, bins: int = 15) -> Reading:
     """Expected calibration error: the mean gap between confidence and accuracy over bins.
@@ -25,11 +26,14 @@ def ece(logits: Predictions, *, bins: int = 15) -> Reading:
     Definition:
         Images are put in equal-width bins by the probability of their predicted class; the gap
         of a bin is the distance of its accuracy from its mean confidence. The part "noise floor"
-        is what a calibrated network with these confidences would get on average.
+        is what a calibrated network with these confidences would get on average. The parts
+        "accuracy at 0.60 to 0.67" and "confidence at 0.60 to 0.67", of every bin that is not
+        empty, are the reliability diagram.
 
     Formula:
-        ECE = sum_b n_b/N |acc_b - conf_b|;
-        floor = 1/N sqrt(2/pi) sum_b sqrt(sum_(i in b) p_i (1 - p_i))
+        ECE = sum_b n_b/N |acc_b - conf_b|;  floor = 1/N sum_b E|X_b - n_b conf_b|, X_b the right
+        answers of a calibrated bin: by De Moivre's closed form of the binomial distribution, and
+        about 1/N sqrt(2/pi) sum_b sqrt(sum_(i in b) p_i (1 - p_i))
 
     Motivation:
         Of the answers given with 90 % confidence, nine in ten should be right.
@@ -64,5 +68,6 @@ def ece(logits: Predictions, *, bins: int = 15) -> Reading:
         return float(np.abs(sums).sum() / len(index))
 
     n = len(logits)
-    floor = float(np.sqrt(2 / np.pi) * noise(logits.confidence, where, bins).sum() / n)
-    return statistic_reading(statistic, [n], parts={"noise floor": Part(floor, 0.0, n)})
+    floor = float(expected_gaps(logits.confidence, where, bins).sum() / n)
+    bars = diagram(logits.confidence, logits.correct, bins)
+    return statistic_reading(statistic, [n], parts={"noise floor": Part(floor, 0.0, n)} | bars)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erf
 
-from scratchcard.contracts import Reading
+from scratchcard.contracts import Part, Reading
 from scratchcard.metrics.calibration.binning import bin_of, noise
 from scratchcard.probe import Predictions
 from scratchcard.registry import metric
 from scratchcard.stats import statistic_reading
+
+STRAY = np.sqrt(1 / 3 + 2 / (np.pi * np.sqrt(3)))
+"""Standard deviation of ``without_noise`` of a standard normal gap."""
 
 
 @metric(
@@ -21,6 +24,7 @@ from scratchcard.stats import statistic_reading
     margin=0.01,
     paper={"bins": 14},
     caution="A constant predictor can be perfectly calibrated: read it beside accuracy.",
+    version=2,
 )
 def ece_debiased(logits: Predictions, *, bins: int = 15) -> Reading:
     """Expected calibration error whose mean is 0 for a calibrated network.
@@ -29,12 +33,14 @@ def ece_debiased(logits: Predictions, *, bins: int = 15) -> Reading:
         If half of a bin's images tell the sign of its gap and the other half its size, noise
         cannot add up: a calibrated network gets 0 on average. This is the mean over all such
         halvings, in the closed form that normal noise gives. It may be slightly negative, as an
-        unbiased estimate of 0 must be able to be.
+        unbiased estimate of 0 must be able to be. The part "noise floor" is therefore 0; its
+        standard error is how far from it a calibrated network strays, in the same closed form.
 
     Formula:
         ECE_d = 1/N sum_b [S_b erf(t_b/sqrt 2) - 2 v_b phi(t_b)],  t_b = S_b/v_b,
         S_b = sum_(i in b) (p_i - correct_i),  v_b^2 = sum_(i in b) p_i (1 - p_i),
-        phi the standard normal density. (ECE itself is 1/N sum_b |S_b|.)
+        phi the standard normal density. (ECE itself is 1/N sum_b |S_b|.)  The floor strays by
+        1/N sqrt((1/3 + 2/(pi sqrt 3)) sum_i p_i (1 - p_i)), whatever the bins.
 
     Motivation:
         Pruning changes how images spread over the bins and hence how much noise the plain ECE
@@ -72,7 +78,9 @@ def ece_debiased(logits: Predictions, *, bins: int = 15) -> Reading:
         spread = noise(logits.confidence[index], own, bins)
         return float(without_noise(sums, spread).sum() / len(index))
 
-    return statistic_reading(statistic, [len(logits)])
+    n = len(logits)
+    stray = float(STRAY * np.sqrt((noise(logits.confidence, where, bins) ** 2).sum()) / n)
+    return statistic_reading(statistic, [n], parts={"noise floor": Part(0.0, stray, n)})
 
 
 def without_noise(gap: np.ndarray, spread: np.ndarray) -> np.ndarray:

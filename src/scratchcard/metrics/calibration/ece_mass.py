@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchcard.contracts import Part, Reading
-from scratchcard.metrics.calibration.binning import noise
+from scratchcard.metrics.calibration.binning import expected_gaps
 from scratchcard.metrics.calibration.equal_mass import equal_mass, ranks_of
 from scratchcard.probe import Predictions
 from scratchcard.registry import metric
@@ -18,6 +18,7 @@ from scratchcard.stats import statistic_reading
     dimension="calibration",
     better="lower",
     caution="Above 0 even for a calibrated network: read it beside its noise floor.",
+    version=2,
 )
 def ece_mass(logits: Predictions, *, bins: int = 15) -> Reading:
     """Expected calibration error over equally filled bins, also called adaptive.
@@ -26,12 +27,13 @@ def ece_mass(logits: Predictions, *, bins: int = 15) -> Reading:
         Images are sorted by the probability of their predicted class and cut into bins of equal
         numbers (to one image; equal confidences are never cut apart). The gap of a bin is the
         distance of its accuracy from its mean confidence. The part "noise floor" is what a
-        calibrated network with these confidences would get on average, in the closed form that
-        normal noise gives: nothing is simulated.
+        calibrated network with these confidences would get on average, in closed form: nothing
+        is simulated.
 
     Formula:
         ECE_m = sum_b n_b/N |acc_b - conf_b|, n_b about N/B;
-        floor = 1/N sqrt(2/pi) sum_b sqrt(sum_(i in b) p_i (1 - p_i))
+        floor = 1/N sum_b E|X_b - n_b conf_b|, as for ece, and about
+        1/N sqrt(2/pi) sum_b sqrt(sum_(i in b) p_i (1 - p_i))
 
     Motivation:
         A trained network is nearly always sure, so most of the equal-width bins hold a handful
@@ -66,6 +68,5 @@ def ece_mass(logits: Predictions, *, bins: int = 15) -> Reading:
         return float(np.abs(sums).sum() / len(index))
 
     n = len(logits)
-    spread = noise(logits.confidence, equal_mass(ranks, bins), bins).sum()
-    floor = Part(float(np.sqrt(2 / np.pi) * spread / n), 0.0, n)
-    return statistic_reading(statistic, [n], parts={"noise floor": floor})
+    floor = float(expected_gaps(logits.confidence, equal_mass(ranks, bins), bins).sum() / n)
+    return statistic_reading(statistic, [n], parts={"noise floor": Part(floor, 0.0, n)})

@@ -17,6 +17,7 @@ from scratchcard.registry import metric
     dimension="calibration",
     better="lower",
     caution="What one temperature could mend is mended: it is not the ECE of the network as it is.",
+    version=2,
 )
 def ece_scaled(logits: Predictions, *, bins: int = 15) -> Reading:
     """Expected calibration error after temperature scaling, without the bias of noise.
@@ -24,7 +25,9 @@ def ece_scaled(logits: Predictions, *, bins: int = 15) -> Reading:
     Definition:
         Each image's logits are divided by the temperature that minimises the NLL of all the
         other images; of the scaled logits the debiased ECE is taken. The part "temperature" is
-        the one that fits all images; above 1 the network is over-confident.
+        the one that fits all images; above 1 the network is over-confident. The part "noise
+        floor" is that of ece-debiased: 0, and how far a network strays from it whose scaled
+        probabilities are right.
 
     Formula:
         ece-debiased of z_i/T_i,  T_i = argmin_T sum_(j != i) -log softmax(z_j/T)(y_j)
@@ -62,4 +65,4 @@ def ece_scaled(logits: Predictions, *, bins: int = 15) -> Reading:
     """
     mended = scaled(logits)
     reading = ece_debiased(mended.predictions, bins=bins)
-    return replace(reading, parts={"temperature": mended.temperature})
+    return replace(reading, parts={"temperature": mended.temperature} | dict(reading.parts))

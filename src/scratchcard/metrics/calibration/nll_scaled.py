@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
 from scratchcard.contracts import Reading
+from scratchcard.metrics.calibration.nll import nll
 from scratchcard.metrics.calibration.temperature import scaled
 from scratchcard.probe import Predictions
 from scratchcard.registry import metric
-from scratchcard.stats import mean_reading
 
 
 @metric(
@@ -18,6 +18,7 @@ from scratchcard.stats import mean_reading
     better="lower",
     unit="",
     caution="What one temperature could mend is mended: it is not the NLL of the network as it is.",
+    version=2,
 )
 def nll_scaled(logits: Predictions) -> Reading:
     """Mean negative log-probability of the label after temperature scaling, in nats.
@@ -25,7 +26,9 @@ def nll_scaled(logits: Predictions) -> Reading:
     Definition:
         Each image's logits are divided by the temperature that minimises the NLL of all the
         other images, and the cross-entropy is averaged. The part "temperature" is the one that
-        fits all of them; above 1 the network is over-confident.
+        fits all of them; above 1 the network is over-confident. The part "noise floor" is the
+        mean entropy of the scaled probabilities, what they would get on average if they were
+        right.
 
     Formula:
         1/N sum_i -log softmax(z_i/T_i)(y_i),  T_i = argmin_T sum_(j != i) -log softmax(z_j/T)(y_j)
@@ -55,12 +58,12 @@ def nll_scaled(logits: Predictions) -> Reading:
     Raises:
         ValueError: Fewer than two images.
 
+    >>> import numpy as np
     >>> z = np.array([[4, 0]] * 4000, np.float32)
     >>> reading = nll_scaled(Predictions(z, np.repeat([0, 1], [3000, 1000])))
     >>> round(reading.value, 3), round(reading.parts["temperature"].value, 3)
     (0.563, 3.641)
     """
     mended = scaled(logits)
-    found = mended.predictions
-    losses = -found.log_probabilities[np.arange(len(found)), found.labels]
-    return mean_reading(losses, parts={"temperature": mended.temperature})
+    reading = nll(mended.predictions)
+    return replace(reading, parts={"temperature": mended.temperature} | dict(reading.parts))

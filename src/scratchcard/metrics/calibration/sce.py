@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratchcard.contracts import Reading
-from scratchcard.metrics.calibration.binning import bin_of
+from scratchcard.contracts import Part, Reading
+from scratchcard.metrics.calibration.binning import bin_of, expected_gaps
 from scratchcard.probe import Predictions
 from scratchcard.registry import metric
 from scratchcard.stats import statistic_reading
@@ -17,6 +17,7 @@ from scratchcard.stats import statistic_reading
     dimension="calibration",
     better="lower",
     caution="Shrinks with the number of classes; never compare it with ECE.",
+    version=2,
 )
 def sce(logits: Predictions, *, bins: int = 15) -> Reading:
     """Static calibration error: the calibration error of each class against the rest, averaged.
@@ -24,10 +25,13 @@ def sce(logits: Predictions, *, bins: int = 15) -> Reading:
     Definition:
         For every class, images are binned by its probability, right or wrong, and the gap is
         the distance of the class's frequency in the bin from the mean probability. The parts
-        are the errors of the classes.
+        are the errors of the classes, and what a network that is calibrated with exactly these
+        probabilities would get on average ("noise floor").
 
     Formula:
-        SCE = 1/K sum_k sum_b n_bk/N |freq_bk - mean p_bk|
+        SCE = 1/K sum_k sum_b n_bk/N |freq_bk - mean p_bk|;
+        floor = 1/(K N) sum_k sum_b E|X_bk - n_bk mean p_bk|, X_bk the images of class k in the
+        bin, by De Moivre's closed form of the binomial distribution
 
     Motivation:
         ECE looks at the predicted class alone; uses that act on other probabilities (a rare
@@ -38,7 +42,8 @@ def sce(logits: Predictions, *, bins: int = 15) -> Reading:
 
     Limitations:
         Most probabilities of most classes are close to 0, which makes it about K times smaller
-        than ECE and insensitive; biased upwards by noise, like ECE. It does not vote.
+        than ECE and insensitive; biased upwards by noise, like ECE: with many classes it is
+        little else than its noise floor. It does not vote.
 
     Source:
         Nixon et al., "Measuring Calibration in Deep Learning", CVPR Workshops 2019. The paper's
@@ -62,4 +67,11 @@ def sce(logits: Predictions, *, bins: int = 15) -> Reading:
         sums = np.bincount(cells, (gap * times[:, None]).ravel(), minlength=classes * bins)
         return np.asarray(np.abs(sums).reshape(classes, bins).sum(axis=1) / n)
 
-    return statistic_reading(statistic, [n], components={f"class {k}": n for k in range(classes)})
+    chance = logits.probabilities.ravel()
+    floor = float(expected_gaps(chance, cells, classes * bins).sum() / (classes * n))
+    return statistic_reading(
+        statistic,
+        [n],
+        components={f"class {k}": n for k in range(classes)},
+        parts={"noise floor": Part(floor, 0.0, n)},
+    )

@@ -23,6 +23,7 @@ from scratchcard.stats import mean_reading
     dimension="generalisation",
     better="higher",
     costly=True,
+    version=2,
     caution=(
         "Built like AutoAttack, but without FAB and with smaller budgets by default: not to be "
         "compared with published AutoAttack numbers."
@@ -37,6 +38,7 @@ def autoattack(
     targets: int = 9,
     queries: int = 200,
     images: int = 0,
+    stderr: float = 0.0,
     seed: int = 0,
     batch_size: int = 256,
 ) -> Reading:
@@ -79,13 +81,14 @@ def autoattack(
         steps: Moves of an image in each run of Auto-PGD.
         targets: Classes that the second attack leads to, at most all the others.
         queries: Forward passes an image gets from the Square attack.
-        images: Attack only so many, the first of the split; 0 for all.
+        images: Attack only so many, drawn class by class, the same for every network; 0 for all.
+        stderr: Or so many that a share of them has at most this standard error; 0 for all.
         seed: Of starts and squares, which depend on it and on the image alone.
         batch_size: Images per step; it changes the time, not the answer.
     """
     check_eps(eps)
     check_counts(steps=steps, targets=targets, queries=queries)
-    target = Target.of(model, test, batch_size=batch_size, images=images)
+    target = Target.of(model, test, batch_size=batch_size, images=images, stderr=stderr)
 
     def towards(network: nn.Module, images: Tensor, labels: Tensor, *, rank: int) -> Tensor:
         """Auto-PGD to the class of that rank; rank 0 is away from the label."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import nn
 
-from scratchcard.contracts import Part, Reading
+from scratchcard.contracts import Reading
 from scratchcard.data.base import Images
 from scratchcard.metrics.attacks.checks import check_eps
 from scratchcard.metrics.attacks.fgsm import direction
-from scratchcard.probe import batches, device_of, floats, inference_copy
+from scratchcard.metrics.attacks.target import Target, share
 from scratchcard.registry import metric
 from scratchcard.stats import mean_reading
 
@@ -28,7 +27,15 @@ from scratchcard.stats import mean_reading
         "look like robustness, and undefended networks are all close to zero at 8/255."
     ),
 )
-def fgsm(model: nn.Module, test: Images, *, eps: float = 8 / 255, batch_size: int = 256) -> Reading:
+def fgsm(
+    model: nn.Module,
+    test: Images,
+    *,
+    eps: float = 8 / 255,
+    images: int = 0,
+    stderr: float = 0.0,
+    batch_size: int = 256,
+) -> Reading:
     """Accuracy after one step of the fast gradient sign attack.
 
     Definition:
@@ -60,8 +67,11 @@ def fgsm(model: nn.Module, test: Images, *, eps: float = 8 / 255, batch_size: in
         model: The network; it is left as it is.
         test: Images of the test split.
         eps: Largest change of a pixel, of the range [0, 1].
+        images: Attack only so many, drawn class by class, the same for every network; 0 for all.
+        stderr: Or so many that a share of them has at most this standard error; 0 for all.
         batch_size: Images per step; it changes the time, not the answer.
 
+    >>> import torch
     >>> from torch.nn import Flatten, Linear, Sequential
     >>> blind = Sequential(Flatten(), Linear(4, 2))
     >>> _ = torch.nn.init.zeros_(blind[1].weight)
@@ -71,20 +81,11 @@ def fgsm(model: nn.Module, test: Images, *, eps: float = 8 / 255, batch_size: in
     (0.5, 1.0)
     """
     check_eps(eps)
-    place = device_of(model)
-    network = inference_copy(model, floats(test.pixels[:batch_size].to(place)))
-    truth = test.labels.to(place)
-    correct, still = [], []
-    for images, labels in zip(
-        batches(test.pixels, batch_size, place), torch.split(truth, batch_size), strict=True
-    ):
-        heading = direction(network, images, labels)
-        attacked = (images + eps * heading).clamp_(0, 1)
-        with torch.inference_mode():
-            correct.append((network(attacked).argmax(dim=1) == labels).cpu().numpy())
+    target = Target.of(model, test, batch_size=batch_size, images=images, stderr=stderr)
+    held, still = [], []
+    for clean, labels in target.batches():
+        heading = direction(target.network, clean, labels)
+        held.append(target.holds((clean + eps * heading).clamp_(0, 1), labels))
         still.append((heading == 0).flatten(1).all(dim=1).cpu().numpy())
-    zero = mean_reading(np.concatenate(still))
-    return mean_reading(
-        np.concatenate(correct),
-        parts={"zero-gradient": Part(zero.value, zero.stderr, zero.n)},
-    )
+    zero = share(np.concatenate(still))
+    return mean_reading(np.concatenate(held), parts={"zero-gradient": zero})

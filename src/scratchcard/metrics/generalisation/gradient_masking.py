@@ -30,6 +30,7 @@ HUGE = (64 / 255, 128 / 255)
     better="lower",
     unit="",
     costly=True,
+    version=2,
     caution="A diagnostic: 0 is no proof that gradients are honest, and alarms are no robustness.",
 )
 def gradient_masking(
@@ -41,6 +42,7 @@ def gradient_masking(
     queries: int = 200,
     tolerance: float = 0.02,
     images: int = 0,
+    stderr: float = 0.0,
     seed: int = 0,
     batch_size: int = 256,
 ) -> Reading:
@@ -82,7 +84,8 @@ def gradient_masking(
         steps: Gradients an image gets from PGD, in steps of eps/4.
         queries: Forward passes an image gets from the Square attack, if it stood PGD.
         tolerance: Share of the images that may show a sign before it gives alarm.
-        images: Attack only so many, the first of the split; 0 for all.
+        images: Attack only so many, drawn class by class, the same for every network; 0 for all.
+        stderr: Or so many that a share of them has at most this standard error; 0 for all.
         seed: Of starts and squares, which depend on it and on the image alone.
         batch_size: Images per step; it changes the time, not the answer.
     """
@@ -90,7 +93,7 @@ def gradient_masking(
     check_counts(steps=steps, queries=queries)
     if not 0 <= tolerance < 1:
         raise UserError(f"tolerance is a share of images, from 0 to below 1, not {tolerance}")
-    target = Target.of(model, test, batch_size=batch_size, images=images)
+    target = Target.of(model, test, batch_size=batch_size, images=images, stderr=stderr)
     clean = target.predictions().correct
 
     def many(network: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:

@@ -23,7 +23,11 @@ from scratchcard.registry import metric
     ),
 )
 def ood_aupr(
-    logits: Predictions, ood_logits: Mapping[str, np.ndarray], *, score: Score = "max-softmax"
+    logits: Predictions,
+    ood_logits: Mapping[str, np.ndarray],
+    ood_classes: Mapping[str, tuple[int, ...]],
+    *,
+    score: Score = "max-softmax",
 ) -> Reading:
     """Area under the precision-recall curve of finding the test images among foreign ones.
 
@@ -33,6 +37,7 @@ def ood_aupr(
         precision is its mean, and the value the mean of that over the foreign sets. In-distribution
         (test) images are the positive class; the parts "..., foreign positive" take the unsure
         end and make foreign images the positive class, which is the paper's way for ImageNet-O.
+        Of a set that is told from some classes only, see ood-auroc.
 
     Formula:
         AP = sum_t (recall_t - recall_(t-1)) precision_t over the thresholds t that occur, falling;
@@ -58,19 +63,22 @@ def ood_aupr(
     Args:
         logits: Predictions on the test split.
         ood_logits: Name of each foreign set to its logits [M, K].
+        ood_classes: Name of each foreign set that is told from some classes only to their
+            numbers.
         score: "max-softmax", "max-logit", "energy" or "entropy".
 
     Raises:
         ValueError: No foreign set, an empty one, or logits that are not finite.
-        UserError: An unknown score.
+        UserError: An unknown score, or classes that the network does not tell.
+        NotApplicable: No test image is of the classes that a foreign set is told from.
 
     >>> z = np.array([[3, 0], [1, 0]], np.float32)
-    >>> reading = ood_aupr(Predictions(z, np.array([0, 0])), {"noise": z - [[1, 0]]})
+    >>> reading = ood_aupr(Predictions(z, np.array([0, 0])), {"noise": z - [[1, 0]]}, {})
     >>> round(reading.value, 4), round(reading.parts["noise, foreign positive"].value, 4)
     (0.8333, 0.8333)
     """
-    other = foreign_first(logits, ood_logits, score, average_precision)
-    return compare(logits, ood_logits, score, average_precision, parts=other)
+    other = foreign_first(logits, ood_logits, ood_classes, score, average_precision)
+    return compare(logits, ood_logits, ood_classes, score, average_precision, parts=other)
 
 
 def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:

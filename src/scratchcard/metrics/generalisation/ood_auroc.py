@@ -22,7 +22,11 @@ from scratchcard.registry import metric
     caution="It judges one score, the confidence; other scores can order networks otherwise.",
 )
 def ood_auroc(
-    logits: Predictions, ood_logits: Mapping[str, np.ndarray], *, score: Score = "max-softmax"
+    logits: Predictions,
+    ood_logits: Mapping[str, np.ndarray],
+    ood_classes: Mapping[str, tuple[int, ...]],
+    *,
+    score: Score = "max-softmax",
 ) -> Reading:
     """Area under the ROC curve of telling test images from foreign ones by confidence.
 
@@ -30,7 +34,10 @@ def ood_auroc(
         The chance that a random test image is more confident than a random foreign one, ties
         counting half; averaged over the foreign sets, which are the parts. Confidence is the
         largest softmax probability in the form of log-odds: the same order, without the ties
-        that float32 makes of probabilities close to 1. Other scores are an option.
+        that float32 makes of probabilities close to 1. Other scores are an option. A foreign set
+        may come with classes that it is to be told from (ImageNet-O: 200 of 1,000): then only
+        test images of these classes count, and the logits of all others are left out before the
+        score is taken.
 
     Formula:
         s(x) = max_k z_k - log sum_(j != k) exp z_j;  AUROC = P(s_id > s_ood) + P(s_id = s_ood)/2;
@@ -46,7 +53,8 @@ def ood_auroc(
     Limitations:
         Sets that went through another pipeline (resizing, JPEG) are told apart trivially;
         overlapping classes cannot be. It says nothing of a good threshold. Networks compare
-        otherwise under another score: pruning changes the norm of the logits.
+        otherwise under another score: pruning changes the norm of the logits. Near and far
+        sets weigh the same in the mean: read the parts.
 
     Source:
         Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution
@@ -56,17 +64,20 @@ def ood_auroc(
     Args:
         logits: Predictions on the test split.
         ood_logits: Name of each foreign set to its logits [M, K].
+        ood_classes: Name of each foreign set that is told from some classes only to their
+            numbers.
         score: "max-softmax", "max-logit", "energy" or "entropy".
 
     Raises:
         ValueError: No foreign set, an empty one, or logits that are not finite.
-        UserError: An unknown score.
+        UserError: An unknown score, or classes that the network does not tell.
+        NotApplicable: No test image is of the classes that a foreign set is told from.
 
     >>> z = np.array([[3, 0], [2, 0]], np.float32)
-    >>> ood_auroc(Predictions(z, np.array([0, 0])), {"noise": z - [[1, 0]]}).value
+    >>> ood_auroc(Predictions(z, np.array([0, 0])), {"noise": z - [[1, 0]]}, {}).value
     0.875
     """
-    return compare(logits, ood_logits, score, _area)
+    return compare(logits, ood_logits, ood_classes, score, _area)
 
 
 def auroc(inside: np.ndarray, outside: np.ndarray) -> float:

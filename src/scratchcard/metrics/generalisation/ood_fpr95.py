@@ -23,7 +23,11 @@ from scratchcard.registry import metric
     ),
 )
 def ood_fpr95(
-    logits: Predictions, ood_logits: Mapping[str, np.ndarray], *, score: Score = "max-softmax"
+    logits: Predictions,
+    ood_logits: Mapping[str, np.ndarray],
+    ood_classes: Mapping[str, tuple[int, ...]],
+    *,
+    score: Score = "max-softmax",
 ) -> Reading:
     """Share of foreign images that pass a threshold of sureness which 95 % of test images pass.
 
@@ -32,7 +36,8 @@ def ood_fpr95(
         is the share of foreign images that reach it too, averaged over the foreign sets, which
         are parts. In-distribution (test) images are the positive class. The parts "..., foreign
         positive" are the other convention: the share of test images that are at most as sure as
-        a threshold which at least 95 % of the foreign images do not exceed.
+        a threshold which at least 95 % of the foreign images do not exceed. Of a set that is told
+        from some classes only, see ood-auroc.
 
     Formula:
         t = max {t : 1/N #{i : s_i >= t} >= 0.95};  FPR95 = 1/M #{j : s_j >= t}; the scores are
@@ -57,18 +62,21 @@ def ood_fpr95(
     Args:
         logits: Predictions on the test split.
         ood_logits: Name of each foreign set to its logits [M, K].
+        ood_classes: Name of each foreign set that is told from some classes only to their
+            numbers.
         score: "max-softmax", "max-logit", "energy" or "entropy".
 
     Raises:
         ValueError: No foreign set, an empty one, or logits that are not finite.
-        UserError: An unknown score.
+        UserError: An unknown score, or classes that the network does not tell.
+        NotApplicable: No test image is of the classes that a foreign set is told from.
 
     >>> z = np.array([[3, 0], [1, 0]], np.float32)
-    >>> ood_fpr95(Predictions(z, np.array([0, 0])), {"noise": z - [[1, 0]]}).value
+    >>> ood_fpr95(Predictions(z, np.array([0, 0])), {"noise": z - [[1, 0]]}, {}).value
     0.5
     """
-    other = foreign_first(logits, ood_logits, score, fpr95)
-    return compare(logits, ood_logits, score, fpr95, parts=other)
+    other = foreign_first(logits, ood_logits, ood_classes, score, fpr95)
+    return compare(logits, ood_logits, ood_classes, score, fpr95, parts=other)
 
 
 def fpr95(positive: np.ndarray, negative: np.ndarray) -> float:

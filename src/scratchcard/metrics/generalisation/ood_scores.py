@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from scratchcard.contracts import Part, Reading, UserError
+from scratchcard.contracts import NotApplicable, Part, Reading, UserError
 from scratchcard.probe import Predictions
 from scratchcard.stats import statistic_reading
 
@@ -75,6 +75,7 @@ def _log_sum_exp(z: np.ndarray) -> np.ndarray:
 def compare(
     logits: Predictions,
     ood_logits: Mapping[str, np.ndarray],
+    ood_classes: Mapping[str, tuple[int, ...]],
     score: Score,
     separation: Separation,
     *,
@@ -85,17 +86,56 @@ def compare(
     Args:
         logits: Predictions on the test split.
         ood_logits: Name of each foreign set to its logits [M, K].
+        ood_classes: Name of some foreign sets to the classes that they are told from: only test
+            images of these classes and only these logits count.
         score: How sureness is told.
         separation: The statistic; test images are the surer kind.
         parts: Components known beforehand.
 
     Returns:
-        A reading with a part for every set, over resamples of test and foreign images.
+        A reading with a part for every set, over resamples of test and foreign images. Test
+        images are resampled among those that belong to the same sets' classes, so that none of
+        these is ever without.
 
     Raises:
         ValueError: No foreign set, an empty one, or logits that are not finite.
-        UserError: An unknown score.
+        UserError: An unknown score, or classes that the network does not tell.
+        NotApplicable: No test image is of the classes that a foreign set is told from.
     """
+    _check(logits, ood_logits, ood_classes)
+    n = len(logits)
+    inside = {name: np.ones(n, dtype=bool) for name in ood_logits}
+    for name, classes in ood_classes.items():
+        inside[name] = np.isin(logits.labels, classes)
+        if not inside[name].any():
+            raise NotApplicable(f'no test image is of the classes that "{name}" is told from')
+    ranks = {}
+    for name, foreign in ood_logits.items():
+        own, columns = logits.logits, sorted(set(ood_classes.get(name, range(logits.classes))))
+        if len(columns) < logits.classes:
+            own, foreign = own[:, columns], foreign[:, columns]
+        ranks[name] = _ranks(sureness(own, score), sureness(foreign, score))
+    order, groups = _groups(np.stack(list(inside.values())))
+    sizes = {name: len(foreign) for name, foreign in ood_logits.items()}
+    starts = np.cumsum([n, *sizes.values()])[:-1]
+
+    def statistic(index: np.ndarray) -> np.ndarray:
+        drawn, found = order[index[:n]], []
+        for (name, size), start in zip(sizes.items(), starts, strict=True):
+            mine, theirs = ranks[name]
+            own = mine[drawn[inside[name][drawn]]]
+            found.append(separation(*_counts(own, theirs[index[start : start + size] - start])))
+        return np.array(found)
+
+    return statistic_reading(statistic, [*groups, *sizes.values()], components=sizes, parts=parts)
+
+
+def _check(
+    logits: Predictions,
+    ood_logits: Mapping[str, np.ndarray],
+    ood_classes: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Refuse sets and rules that nothing can be told from."""
     if not ood_logits:
         raise ValueError("this metric needs at least one out-of-distribution set")
     for name, foreign in ood_logits.items():
@@ -103,26 +143,42 @@ def compare(
             raise ValueError(f'set "{name}": logits {foreign.shape}, not [M, {logits.classes}]')
         if not np.isfinite(foreign).all():
             raise ValueError(f'set "{name}": some logits are infinite or not a number')
-    n = len(logits)
-    own = sureness(logits.logits, score)
-    ranks = [_ranks(own, sureness(foreign, score)) for foreign in ood_logits.values()]
-    ends = np.cumsum([n, *(len(foreign) for foreign in ood_logits.values())])
+    for name, classes in ood_classes.items():
+        if name not in ood_logits:
+            raise UserError(
+                f'there are classes to tell "{name}" from, but no such set '
+                f"(there are: {', '.join(ood_logits)})"
+            )
+        if len(set(classes)) < 2:
+            raise UserError(
+                f'set "{name}" is told from the classes {list(classes)}: take 2 or more'
+            )
+        strange = [k for k in classes if not 0 <= k < logits.classes]
+        if strange:
+            raise UserError(
+                f'set "{name}" is told from class {strange[0]}, but the network tells '
+                f"{logits.classes} classes, 0 to {logits.classes - 1}"
+            )
 
-    def statistic(index: np.ndarray) -> np.ndarray:
-        return np.array(
-            [
-                separation(*_counts(mine[index[:n]], theirs[index[start:end] - start]))
-                for (mine, theirs), start, end in zip(ranks, ends[:-1], ends[1:], strict=True)
-            ]
-        )
 
-    sizes = {name: len(foreign) for name, foreign in ood_logits.items()}
-    return statistic_reading(statistic, [n, *sizes.values()], components=sizes, parts=parts)
+def _groups(inside: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Images sorted by the sets that they count for, and how many count for the same.
+
+    Args:
+        inside: Which images count for which set, bool [S, N].
+
+    >>> order, sizes = _groups(np.array([[True, True, True], [True, False, True]]))
+    >>> order.tolist(), sizes
+    ([1, 0, 2], [1, 2])
+    """
+    group = np.unique(inside, axis=1, return_inverse=True)[1].ravel()
+    return np.argsort(group, kind="stable"), np.bincount(group).tolist()
 
 
 def foreign_first(
     logits: Predictions,
     ood_logits: Mapping[str, np.ndarray],
+    ood_classes: Mapping[str, tuple[int, ...]],
     score: Score,
     separation: Separation,
 ) -> dict[str, Part]:
@@ -131,7 +187,7 @@ def foreign_first(
     def turned(own: np.ndarray, foreign: np.ndarray) -> float:
         return separation(foreign[::-1], own[::-1])
 
-    reading = compare(logits, ood_logits, score, turned)
+    reading = compare(logits, ood_logits, ood_classes, score, turned)
     return {f"{name}, foreign positive": part for name, part in reading.parts.items()}
 
 

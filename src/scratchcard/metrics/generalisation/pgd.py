@@ -22,6 +22,7 @@ from scratchcard.stats import mean_reading
     dimension="generalisation",
     better="higher",
     costly=True,
+    version=2,
     caution=(
         "An upper bound on robust accuracy that holds only for this attack; undefended networks "
         "are at 0 at 8/255, dense and sparse alike: read the robustness curve instead."
@@ -36,6 +37,7 @@ def pgd(
     step: float = 0.25,
     restarts: int = 1,
     images: int = 0,
+    stderr: float = 0.0,
     seed: int = 0,
     batch_size: int = 256,
 ) -> Reading:
@@ -75,7 +77,8 @@ def pgd(
         steps: Gradients an image gets from each start; those that fool the network end it.
         step: Length of a step as a share of eps; another habit is 2.5 / steps.
         restarts: How many random starts.
-        images: Attack only so many, the first of the split; 0 for all.
+        images: Attack only so many, drawn class by class, the same for every network; 0 for all.
+        stderr: Or so many that a share of them has at most this standard error; 0 for all.
         seed: Of the random starts, which depend on it and on the image alone.
         batch_size: Images per step; it changes the time, not the answer.
     """
@@ -83,7 +86,7 @@ def pgd(
     check_counts(steps=steps, restarts=restarts)
     if not 0 < step <= 2:
         raise UserError(f"step is a share of eps, above 0 and at most 2, not {step}")
-    target = Target.of(model, test, batch_size=batch_size, images=images)
+    target = Target.of(model, test, batch_size=batch_size, images=images, stderr=stderr)
     clean = standing = target.predictions().correct
 
     def strike(network: nn.Module, images: Tensor, labels: Tensor, *, restart: int) -> Tensor:

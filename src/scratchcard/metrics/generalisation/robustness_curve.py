@@ -30,6 +30,7 @@ Strike = Callable[[Tensor, Tensor], Tensor]
     dimension="generalisation",
     better="higher",
     costly=True,
+    version=2,
     caution="It depends on the largest eps, and bounds robustness from above, like its attack.",
 )
 def robustness_curve(
@@ -41,6 +42,7 @@ def robustness_curve(
     steps: int = 10,
     bisections: int = 4,
     images: int = 0,
+    stderr: float = 0.0,
     seed: int = 0,
     batch_size: int = 256,
 ) -> Reading:
@@ -82,13 +84,14 @@ def robustness_curve(
         eps: The ladder, rising; largest changes of a pixel, of the range [0, 1].
         steps: Gradients of PGD at each eps; a step is a quarter of it.
         bisections: How often the gap is halved.
-        images: Attack only so many, the first of the split; 0 for all.
+        images: Attack only so many, drawn class by class, the same for every network; 0 for all.
+        stderr: Or so many that a share of them has at most this standard error; 0 for all.
         seed: Of PGD's random starts, which depend on it and on the image alone.
         batch_size: Images per step; it changes the time, not the answer.
     """
     _check(attack, eps, bisections)
     check_counts(steps=steps)
-    target = Target.of(model, test, batch_size=batch_size, images=images)
+    target = Target.of(model, test, batch_size=batch_size, images=images, stderr=stderr)
     right = target.predictions().correct
     parts = np.split(right, range(batch_size, len(right), batch_size))
     gaps = []

@@ -22,6 +22,7 @@ from scratchcard.stats import mean_reading
     dimension="generalisation",
     better="higher",
     costly=True,
+    version=2,
     caution=(
         "Below the accuracy on its own attack (the part), it says that the network's own "
         "gradients are masked, not that it is weak."
@@ -35,6 +36,7 @@ def transfer_attack(
     eps: float = 8 / 255,
     steps: int = 10,
     images: int = 0,
+    stderr: float = 0.0,
     batch_size: int = 256,
 ) -> Reading:
     """Accuracy of the sparse network on images that were made to fool its dense twin.
@@ -73,13 +75,14 @@ def transfer_attack(
         test: Images of the test split.
         eps: Largest change of a pixel, of the range [0, 1].
         steps: Gradients an image gets.
-        images: Attack only so many, the first of the split; 0 for all.
+        images: Attack only so many, drawn class by class, the same for every network; 0 for all.
+        stderr: Or so many that a share of them has at most this standard error; 0 for all.
         batch_size: Images per step; it changes the time, not the answer.
     """
     check_eps(eps)
     check_counts(steps=steps)
     networks = {
-        name: Target.of(network, test, batch_size=batch_size, images=images)
+        name: Target.of(network, test, batch_size=batch_size, images=images, stderr=stderr)
         for name, network in (("dense", dense_model), ("sparse", model))
     }
     right = np.logical_and(*(target.predictions().correct for target in networks.values()))

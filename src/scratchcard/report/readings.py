@@ -1,0 +1,161 @@
+"""The tables of all numbers: a dimension after the other, a row the seeds of one ticket."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, stdev
+
+from scratchcard.contracts import Dimension, Reading
+from scratchcard.report import words
+from scratchcard.report.cells import (
+    Cell,
+    Row,
+    Table,
+    column,
+    finite,
+    gap,
+    groups_of,
+    kind_of,
+    named,
+    reasons_of,
+    who,
+)
+from scratchcard.report.dimensions import by_dimension, note
+from scratchcard.results import Cell as Group
+from scratchcard.results import Measured, Results
+
+ACROSS = 6
+"""Metrics that a table has room for on a page 1280 pixels wide; more are shared out evenly."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """The numbers of one dimension."""
+
+    dimension: Dimension
+    metrics: str
+    note: str
+    tables: tuple[Table, ...]
+
+
+def numbers(results: Results, setting: tuple[str, str]) -> list[Chapter]:
+    """Every network, mean over seeds, by every metric, the dimensions in the design's order."""
+    return [
+        _chapter(results, setting, dimension, labels)
+        for dimension, labels in by_dimension(results).items()
+    ]
+
+
+def _chapter(
+    results: Results, setting: tuple[str, str], dimension: Dimension, labels: Sequence[str]
+) -> Chapter:
+    """A metric that applies to no network here has no column, but is named."""
+    absent = [label for label in labels if _applies_to_none(results, setting, label)]
+    said = [note(results, setting, labels)]
+    if absent:
+        titles = words.listing(results.metrics[label].title for label in absent)
+        said.append(f"Not applicable to any network here (why stands under Evidence): {titles}.")
+    return Chapter(
+        dimension,
+        words.count(len(labels), "metric"),
+        " ".join(filter(None, said)),
+        tuple(
+            _table(results, setting, part)
+            for part in _shared([label for label in labels if label not in absent])
+        ),
+    )
+
+
+def _applies_to_none(results: Results, setting: tuple[str, str], label: str) -> bool:
+    groups = groups_of(results, setting)
+    gaps = [m for _, members in groups for m in members]
+    common = [found for cell, found in results.together.items() if cell[:2] == setting]
+    told = [one for one in (*gaps, *common) if label in one.missing or label in one.readings]
+    return bool(told) and all(label in one.silent for one in told)
+
+
+def _shared(labels: Sequence[str]) -> list[Sequence[str]]:
+    """As few parts of at most ``ACROSS`` as there can be, as equal as can be."""
+    parts = -(-len(labels) // ACROSS)
+    ends = [len(labels) * part // max(parts, 1) for part in range(parts + 1)]
+    return [labels[a:b] for a, b in pairwise(ends)]
+
+
+def _table(results: Results, setting: tuple[str, str], labels: Sequence[str]) -> Table:
+    groups = groups_of(results, setting)
+    head = [Cell("Network"), Cell("Sparsity"), Cell("Seeds")]
+    head += [column(results, k, small=_counts(_read(results, setting, k))) for k in labels]
+    rows = []
+    for group, members in groups:
+        cells = [*who(results, group, members)]
+        for label in labels:
+            together = results.metrics[label].scope == "group"
+            cells.append(
+                _together(results, group, members, label)
+                if together
+                else _mean(results, members, label)
+            )
+        rows.append(Row(tuple(cells), kind_of(results, group.method)))
+    return Table(named(setting, results), tuple(head), tuple(rows))
+
+
+def _read(results: Results, setting: tuple[str, str], label: str) -> list[Reading]:
+    """Every reading of a metric in a setting, of networks and of all seeds together."""
+    own = [m.readings for _, members in groups_of(results, setting) for m in members]
+    common = [found.readings for cell, found in results.together.items() if cell[:2] == setting]
+    return [readings[label] for readings in (*own, *common) if label in readings]
+
+
+def _together(results: Results, group: Group, members: Sequence[Measured], label: str) -> Cell:
+    """What was read off all seeds of a ticket together."""
+    found = results.together.get(group)
+    if found is not None and label in found.missing:
+        return gap([found.missing[label]])
+    reading = found.readings.get(label) if found is not None else None
+    if reading is None:
+        return Cell("—", kind="none", hint="it compares the tickets of all seeds with dense ones")
+    if not math.isfinite(reading.value):
+        return gap(["the reading is not finite"])
+    spec = results.metrics[label]
+    hint = f"all {words.count(len(members), 'seed')} together, n = {reading.n:,}; "
+    return Cell(
+        words.value(spec, reading.value, reading.stderr),
+        key=reading.value,
+        hint=f"{hint}standard error over examples{_exactly(reading.value)}",
+    )
+
+
+def _mean(results: Results, members: Sequence[Measured], label: str) -> Cell:
+    spec = results.metrics[label]
+    readings = [m.readings[label] for m in members if finite(m, label)]
+    reasons = reasons_of(members, label)
+    if not readings:
+        if not reasons:
+            return Cell("—", kind="none", hint="a pair metric compares with the dense twin")
+        return gap(reasons)
+    values = [r.value for r in readings]
+    if len(values) > 1:
+        error, over = stdev(values) / math.sqrt(len(values)), "over seeds"
+    else:
+        error, over = readings[0].stderr, "over examples"
+    mean = fmean(values)
+    small = f"{len(values)} of {words.count(len(members), 'seed')}" if reasons else ""
+    hint = f"{words.count(len(values), 'network')} of {_counts(readings)}; standard error {over}"
+    if reasons:
+        hint += f"; missing: {'; '.join(reasons)}"
+    return Cell(words.value(spec, mean, error), small, mean, hint=hint + _exactly(mean))
+
+
+def _exactly(number: float) -> str:
+    """All digits of a number that is printed with a prefix."""
+    return f"; {number:,.0f}" if abs(number) >= words.LARGE else ""
+
+
+def _counts(readings: Iterable[Reading]) -> str:
+    counts = sorted({reading.n for reading in readings})
+    return (
+        f"n = {counts[0]:,}" + (f" to {counts[-1]:,}" if len(counts) > 1 else "") if counts else ""
+    )
