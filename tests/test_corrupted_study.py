@@ -245,6 +245,16 @@ def test_official_files_are_read_and_their_labels_follow_the_classes(
         execute(made, store, lambda fraction: None)
 
 
+def test_a_sample_can_be_chosen_by_its_standard_error(folder: Path, store: Store) -> None:
+    text = STUDY.replace("images = 6", "stderr = 0.2")
+    plan = build(Study.parse(text, base=folder), PRINTS)
+    made = next(stage for stage in plan.stages.values() if stage.kind == "corrupt")
+    execute(made, store, lambda fraction: None)
+    assert store.result(made.digest)["sizes"] == {"test": 8}, "1 + 1/(4 x 0.2^2), rounded up"
+    with pytest.raises(StudyError, match="the number of images another way"):
+        Study.parse(STUDY + "stderr = 0.2", base=folder)
+
+
 def test_an_official_set_of_unknown_data_is_a_mistake(folder: Path) -> None:
     text = STUDY + 'official = { picture = "nowhere" }\n'
     with pytest.raises(StudyError) as caught:

@@ -99,7 +99,8 @@ class Builder:
         task, wanted = self.study.tasks[choice.label], self.study.corruptions
         if unfit(task) or not self._needed("corrupted_logits"):
             return {}
-        params: dict[str, Any] = {"images": wanted.images} if wanted.images else {}
+        size = {"images": wanted.images, "stderr": wanted.stderr}
+        params: dict[str, Any] = {key: value for key, value in size.items() if value}
         local: dict[str, Any] = {}
         if choice.label in wanted.official:
             params |= {"fingerprint": fingerprints[f"corruptions.{choice.label}"]}

@@ -15,6 +15,7 @@ from scratchcard.data.base import Images
 from scratchcard.data.choose import choose
 from scratchcard.data.corruptions import corrupt, official
 from scratchcard.stages.work import Outcome, Work
+from scratchcard.stats import sample_size
 
 CHUNK = 1_000
 """Images between two reports of progress."""
@@ -22,21 +23,21 @@ CHUNK = 1_000
 
 def corrupt_images(work: Work) -> Outcome:
     """Test images, corrupted here or read from the official files."""
-    params, clean = work.stage.params, work.images("test")
+    clean = work.images("test")
     if "official" in work.stage.local:
         images = _read(work, clean)
     else:
-        images = _make(work, clean, _sample(clean.labels, params.get("images", 0)))
+        images = _make(work, clean, _sample(work, clean.labels))
     arrays = {"pixels": images.pixels.cpu().numpy(), "labels": images.labels.cpu().numpy()}
     return {"sizes": {"test": len(images)}}, {"test": arrays}
 
 
-def _sample(labels: torch.Tensor, count: int) -> torch.Tensor:
-    """Numbers of the images that are taken: all for 0, else an equal number a class."""
-    if count >= len(labels) or not count:
-        return torch.arange(len(labels))
+def _sample(work: Work, labels: torch.Tensor) -> torch.Tensor:
+    """Numbers of the images that are taken, each class by its share."""
+    size = {key: work.stage.params[key] for key in ("images", "stderr") if key in work.stage.params}
     rng = seeds.numpy_stream(0, "corruptions")
-    return torch.from_numpy(choose(labels.cpu().numpy(), count, rng, even=True))
+    count = sample_size(len(labels), **size)
+    return torch.from_numpy(choose(labels.cpu().numpy(), count, rng, even=False))
 
 
 def _make(work: Work, clean: Images, index: torch.Tensor) -> Images:
@@ -61,7 +62,7 @@ def _read(work: Work, clean: Images) -> Images:
         classes=work.store.result(work.input("data"))["classes"],
         held_out=local["held_out"],
     )
-    images = rows.take(_sample(rows.labels, params.get("images", 0)))
+    images = rows.take(_sample(work, rows.labels))
     if images.task_shape != clean.task_shape:
         raise UserError(
             f"the images of {local['official']} have the shape {images.task_shape} (channels, "

@@ -238,7 +238,8 @@ class Corruptions(Section):
     """How the test images are corrupted for mCE and its kin.
 
     Attributes:
-        images: How many test images, an equal number a class; 0 is all of them.
+        images: How many test images, each class by its share; 0 is all of them.
+        stderr: Or so many that the standard error of an error rate is at most that; 0 is all.
         extra: Whether the four extra kinds are made too; they are shown beside and count in no
             mean.
         seed: Of noise, snow, frost and the like; the same for every network.
@@ -247,9 +248,17 @@ class Corruptions(Section):
     """
 
     images: Annotated[int, Field(ge=0)] = 0
+    stderr: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     extra: bool = False
     seed: Annotated[int, AfterValidator(_natural)] = 0
     official: Mapping[str, Path] = {}
+
+    @field_validator("stderr")
+    @classmethod
+    def _one_size(cls, stderr: float, info: ValidationInfo) -> float:
+        if stderr and info.data.get("images"):
+            raise ValueError("gives the number of images another way; remove it, or images")
+        return stderr
 
 
 class VerdictRules(Section):
