@@ -13,5 +13,5 @@ python3 benchmarks/gpu/agreement.py
 python3 benchmarks/speed.py
 python3 benchmarks/scoring.py
 # A run that is stopped loses nothing: 124 is the time limit, 130 the stop itself.
-timeout --signal=INT "$seconds" python3 -m scratchcard.cli run studies/cifar10-jpeg-methods.toml \
+timeout --signal=INT "$seconds" python3 -m scratchcard.cli run studies/cifar10-jpeg-panel.toml \
   --data-root "$data" --runs "$runs" --device cuda --workers 4 || [ $? -eq 124 ] || [ $? -eq 130 ]
