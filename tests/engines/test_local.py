@@ -80,7 +80,7 @@ def numbers_file(store: Store, stage: Stage) -> Path:
 def test_a_chain_goes_first_on_one_worker_and_is_never_run_again(lab: Lab) -> None:
     side = toy.stage("side")
     first = toy.stage("first")
-    second = toy.stage("second", first)
+    second = toy.stage("second", first, kind="train")
     stages = [side, first, second]
     outcome = lab.run(stages, workers=3)
     assert lab.processes == 2

@@ -25,17 +25,31 @@ def one(stage: Stage) -> float:
     return 1.0
 
 
+def training(name: str, *inputs: Stage) -> Stage:
+    return toy.stage(name, *inputs, kind="train")
+
+
 def test_the_longest_chain_goes_first_and_ties_keep_their_order() -> None:
-    single = [toy.stage("z"), toy.stage("a")]
-    first = toy.stage("first")
+    single = [training("z"), training("a")]
+    first = toy.stage("first")  # what a training waits for is as urgent
     second = toy.stage("second", first)
-    third = toy.stage("third", second)
+    third = training("third", second)
     stages = [*single, first, second, third]
     assert drain(Agenda(stages, one)) == ["first", "second", "z", "a", "third"]
     assert drain(Agenda(reversed(stages), one)) == ["first", "second", "third", "a", "z"]
     heavy = dict.fromkeys([s.digest for s in stages], 1.0) | {single[1].digest: 9.0}
     order = drain(Agenda(stages, lambda stage: heavy[stage.digest]))
     assert order == ["a", "first", "second", "z", "third"]
+
+
+def test_what_no_training_waits_for_comes_later_and_the_cheapest_first() -> None:
+    network = training("network")
+    few, many = toy.stage("few", network), toy.stage("many", network)
+    stages = [network, many, toy.stage("attack", network), few, toy.stage("mce", many)]
+    stages += [toy.stage("accuracy", few), training("next", network)]
+    costs = {"network": 1.0, "many": 5.0, "attack": 3.0, "few": 1.0, "mce": 0.2, "next": 9.0}
+    order = drain(Agenda(stages, lambda stage: costs.get(stage.label, 0.2)))
+    assert order == ["network", "next", "few", "accuracy", "attack", "many", "mce"]
 
 
 def test_what_is_done_or_elsewhere_is_not_waited_for() -> None:

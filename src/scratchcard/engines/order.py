@@ -1,6 +1,7 @@
-"""Which stage goes next: the one with the longest chain of work behind it.
+"""Which stage goes next: training with the longest chain of work behind it, then what is quickest.
 
-A ladder is one long chain, so without this rule the last one would keep a single worker busy.
+A ladder is one long chain, which would else keep a single worker busy at the end. What no training
+waits for has no such chains, and the cheap numbers come first.
 """
 
 from __future__ import annotations
@@ -26,11 +27,31 @@ def chains(stages: Mapping[str, Stage], weight: Callable[[Stage], float]) -> dic
     return heaviest
 
 
+def ranks(
+    stages: Mapping[str, Stage], weight: Callable[[Stage], float]
+) -> dict[str, tuple[bool, float, int]]:
+    """The place of each digest in the queue: training by its chain, then the rest by its weight.
+
+    What a training waits for belongs to it. Equal ones go in the order of ``stages``.
+    """
+    heaviest, training = chains(stages, weight), set[str]()
+    ahead = [digest for digest, stage in stages.items() if stage.kind == "train"]
+    while ahead:
+        digest = ahead.pop()
+        if digest in stages and digest not in training:
+            training.add(digest)
+            ahead.extend(stages[digest].waits_for)
+    return {
+        digest: (False, -heaviest[digest], at) if digest in training else (True, weight(stage), at)
+        for at, (digest, stage) in enumerate(stages.items())
+    }
+
+
 class Agenda:
     """The stages still to do; ``pop`` gives the best one of those that can start now.
 
     A stage is open, in somebody's hands (popped), or done. What a stage waits for outside
-    ``stages`` counts as done. Equal chains go in the order of ``stages``.
+    ``stages`` counts as done. Which is best, ``ranks`` says.
     """
 
     def __init__(
@@ -44,11 +65,10 @@ class Agenda:
         for digest, stage in self.stages.items():
             for one in stage.waits_for:
                 self.followers[one].append(digest)
-        heaviest = chains(self.stages, weight)
-        self._rank = {digest: (-heaviest[digest], at) for at, digest in enumerate(self.stages)}
+        self._rank = ranks(self.stages, weight)
         self._done = set(done)
         self._open = set(self.stages) - self._done
-        self._heap: list[tuple[tuple[float, int], str]] = []
+        self._heap: list[tuple[tuple[bool, float, int], str]] = []
         for digest in self._open:
             self._offer(digest)
 
@@ -102,7 +122,7 @@ def makespan(
 
     >>> from scratchcard.graph import Stage
     >>> short, long = Stage("train", "1", {"seed": 0}, {}), Stage("train", "1", {"seed": 1}, {})
-    >>> after = Stage("measure", "1", {}, {"network": long.digest})
+    >>> after = Stage("train", "1", {}, {"network": long.digest})
     >>> makespan([short, long, after], lambda stage: 2.0, workers=2)
     4.0
     """
