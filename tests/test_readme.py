@@ -32,15 +32,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "studies").mkdir(parents=True)
     for study in (ROOT / "studies").glob("*.toml"):
         (folder / "studies" / study.name).write_text(study.read_text())
-    for name in (
-        "cifar10-jpeg/train",
-        "cifar10-jpeg/test",
-        "tiny-imagenet-32/train",
-        "tiny-imagenet-32/val",
-    ):
-        path = folder.parent / "shared/data" / f"{name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, [png(array) for array in pictures(6000, 0, 32, 32)], list(range(10)) * 600)
+        for name in re.findall(r'"(\S+\.parquet)"', study.read_text()):
+            path = folder.parent / "shared/data" / name
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stand_ins = [png(array) for array in pictures(6000, 0, 32, 32)]
+                write(path, stand_ins, list(range(10)) * 600)
     return folder
 
 

@@ -45,6 +45,13 @@ def test_mean_reading_of_one_example_is_refused() -> None:
         mean_reading(np.ones(1))
 
 
+def test_single_examples_have_no_bootstrap_error() -> None:
+    for strata in ([1], [1, 1, 1]):
+        with pytest.raises(ValueError, match="at least 2 examples, not 1"):
+            statistic_reading(lambda index: float(index.mean()), strata)
+    assert statistic_reading(lambda index: float(index.mean()), [1, 2]).stderr > 0
+
+
 def test_the_bootstrap_error_of_a_mean_is_that_of_the_formula() -> None:
     x = np.random.default_rng(0).normal(size=400)
     reading = statistic_reading(lambda index: float(x[index].mean()), [400])

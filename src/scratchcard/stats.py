@@ -27,12 +27,17 @@ def resamples(strata: Sequence[int], count: int = RESAMPLES) -> Iterator[np.ndar
         strata: Sizes of the sets, each at least 1.
         count: How many index vectors to yield.
 
+    Raises:
+        ValueError: Single examples only: no resample differs, and an error of 0 would be a lie.
+
     Yields:
         Indices [sum(strata)], one vector at a time: 400 x 50,000 would not be cheap to hold.
 
     >>> [index.tolist() for index in resamples([2, 1], count=3)]
     [[0, 1, 2], [1, 0, 2], [0, 0, 2]]
     """
+    if max(strata) < 2:
+        raise ValueError(f"a standard error needs at least 2 examples, not {max(strata)}")
     stream = numpy_stream(0, "resamples", *strata)
     starts = np.cumsum([0, *strata[:-1]])
     for _ in range(count):

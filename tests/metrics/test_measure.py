@@ -51,6 +51,16 @@ def test_every_input_reaches_a_metric(model: nn.Module, test_set: Images) -> Non
     )
 
 
+def test_named_sets_are_made_to_fit() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 5 * 4, 6), nn.ReLU(), nn.Linear(6, 3))
+    images = torch.rand(4, 3, 5, 4), torch.tensor([0, 1, 2, 0])
+    reading = measure(
+        network, "linear-probe", images, transfer={"digits": ("digits", "digits")}, l2=(0.1,)
+    )
+    assert reading.parts["digits"].value > 0.3
+
+
 def test_the_profile_sets_the_constants_and_the_user_overrides_them() -> None:
     spec = METRICS.get("ece")
     assert options(spec, "default", {}) == {"bins": 15}

@@ -11,10 +11,11 @@ from typing import Any
 
 from torch import nn
 
-from scratchcard.contracts import NEEDS, ErrorRates, MetricSpec, Reading, UserError
+from scratchcard.contracts import NEEDS, ErrorRates, MetricSpec, Reading, Task, UserError
 from scratchcard.contracts.corruptions import SEVERITIES, STANDARD
 from scratchcard.data.base import Images
 from scratchcard.data.corruptions import corrupt
+from scratchcard.data.pictures import fit
 from scratchcard.masks import Masks
 from scratchcard.metrics.inputs import Data, as_images, as_pixels
 from scratchcard.probe import Predictions, device_of, floats, inference_copy, logits
@@ -109,7 +110,8 @@ def measure(
         train: The same of the training split, not augmented, for metrics that want it.
         val: The same of the validation split.
         ood: Name of each out-of-distribution set to its images; labels are not needed.
-        transfer: Name of each other labelled data set to its training and test images.
+        transfer: Name of each other labelled data set to its training and test images, of the
+            shape of ``test``; a named data set is made to fit, as in a study.
         dense: The dense twin, for metrics of a pair, and to count its corruption errors as 1.
         masks: Which weights live; found by themselves (the prunable weights that are not zero).
         others: Masks of other networks, by a name, for metrics that compare masks.
@@ -176,6 +178,10 @@ def providers(
             for kind in STANDARD
         }
 
+    def fitted(data: Data, split: str) -> Images:
+        own = as_images(data, split)
+        return fit(own, Task(*images.task_shape, classes=2)) if isinstance(data, str) else own
+
     found: dict[str, Callable[[], Any]] = {
         "logits": partial(predict, model, images),
         "model": lambda: copy.deepcopy(model).eval(),
@@ -195,7 +201,7 @@ def providers(
         found["ood_classes"] = dict
     if transfer is not None:
         found["transfer"] = lambda: {
-            name: (as_images(train, "train"), as_images(test))
+            name: (fitted(train, "train"), fitted(test, "test"))
             for name, (train, test) in transfer.items()
         }
     if others is not None:

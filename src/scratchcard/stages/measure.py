@@ -69,7 +69,7 @@ def _labelled(work: Work, need: str) -> dict[str, str]:
 def _ood_classes(work: Work) -> dict[str, tuple[int, ...]]:
     """Of the sets that are told from some classes only."""
     found = {
-        label: work.store.result(digest)["told_from"]
+        label: work.store.result(digest).get("told_from")  # not in stores of old
         for label, digest in _labelled(work, "ood_classes").items()
     }
     return {label: tuple(classes) for label, classes in found.items() if classes is not None}

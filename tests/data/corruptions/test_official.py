@@ -9,6 +9,8 @@ from PIL import Image
 
 from scratchcard.contracts import UserError
 from scratchcard.data.corruptions import cifar_c, imagenet_c, official
+from scratchcard.data.corruptions.official import files
+from scratchcard.data.files import fingerprint
 
 N = 7
 
@@ -95,3 +97,26 @@ def test_official_tells_the_layouts_apart(cifar: Path) -> None:
 
 def test_official_reads_folders_too(imagenet: Path) -> None:
     assert official(imagenet, "fog", 1, classes=("n01",)).labels.tolist() == [0, 0]
+
+
+def test_a_version_is_told_by_the_first_image_of_each_class_alone(imagenet: Path) -> None:
+    (imagenet / "weather").rename(imagenet / "weather.v2")
+    found = files(imagenet)
+    assert set(found) == {
+        f"weather.v2/fog/{severity}/{name}/ILSVRC_0.JPEG"
+        for severity in (1, 5)
+        for name in ("n01", "n02", "n10")
+    }
+    before = fingerprint(found)
+    for stray in ("checksums.npy", "weather.v2/.DS_Store", "weather.v2/fog/1/n01/.DS_Store"):
+        (imagenet / stray).write_bytes(b"of the file manager")
+    assert fingerprint(files(imagenet)) == before
+    found["weather.v2/fog/1/n01/ILSVRC_0.JPEG"].write_bytes(b"another image")
+    assert fingerprint(files(imagenet)) != before
+
+
+def test_names_of_classes_are_no_patterns(imagenet: Path) -> None:
+    root = imagenet / "weather/fog/1"
+    (root / "n01").rename(root / "n[01]")
+    rows = imagenet_c(imagenet, "fog", 1, classes=["n[01]", "n10"])
+    assert rows.labels.tolist() == [0, 0, 1, 1, 1]

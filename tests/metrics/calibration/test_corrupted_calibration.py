@@ -12,7 +12,6 @@ from scratchcard.metrics.calibration.ece_debiased import ece_debiased
 from scratchcard.metrics.calibration.nll import nll
 from scratchcard.metrics.calibration.nll_corrupted import nll_corrupted
 from scratchcard.probe import Predictions
-from scratchcard.stats import RESAMPLES
 
 Corrupted = dict[str, tuple[Predictions, ...]]
 Make = Callable[..., Predictions]
@@ -143,8 +142,6 @@ def test_a_missing_kind_is_named(metric: Metric) -> None:
         metric(given)
 
 
-def test_one_image_has_an_ece_but_no_error() -> None:
-    reading = ece_corrupted(network(1))
-    assert reading.stderr == pytest.approx(0, abs=1e-15)
-    assert reading.replicates is not None
-    assert len(reading.replicates) == RESAMPLES
+def test_one_image_has_no_error_and_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2 examples, not 1"):
+        ece_corrupted(network(1))

@@ -369,7 +369,7 @@ def test_numbers_of_classes_may_have_gaps() -> None:
 
 def test_an_image_is_judged_alone() -> None:
     train, test = images(60), images(20, seed=1)
-    one_by_one = [(train, test.take(torch.tensor([i]))) for i in range(20)]
+    one_by_one = [(train, test.take(torch.tensor([i, i]))) for i in range(20)]
     alone = linear_probe(pixels_only(), {str(i): pair for i, pair in enumerate(one_by_one)})
     assert alone.stderr < 1e-12
     together = linear_probe(pixels_only(), {"a": (train, test)}).value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -45,9 +46,16 @@ def files(folder: Path) -> dict[str, Path]:
 
     All files of CIFAR's layout; of ImageNet's, whose files are millions, the first of each class.
     """
-    arrays = sorted(folder.glob("*.npy"))
-    first = {path.parent: path for path in sorted(folder.rglob("*.*"), reverse=True)}
-    return {path.relative_to(folder).as_posix(): path for path in arrays or first.values()}
+    if (folder / "labels.npy").exists():
+        found = list(folder.glob("*.npy"))
+    else:
+        # Millions of names: as text, for as many paths would take minutes.
+        images = (
+            (place, [name for name in names if name.lower().endswith(SUFFIXES)])
+            for place, _, names in os.walk(folder, followlinks=True)
+        )
+        found = [Path(place, min(names)) for place, names in images if names]
+    return {path.relative_to(folder).as_posix(): path for path in found}
 
 
 def cifar_c(folder: Path, kind: str, severity: int) -> Images:
@@ -107,7 +115,7 @@ def imagenet_c(
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(names):
-        inside = sorted(p for p in root.glob(f"{name}/*") if p.suffix.lower() in SUFFIXES)
+        inside = sorted(p for p in (root / name).glob("*") if p.suffix.lower() in SUFFIXES)
         if not inside:
             raise UserError(f"{root / name} holds no image; unpack that part of the set again")
         files += inside
