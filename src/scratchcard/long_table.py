@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import mean
 
 from scratchcard.contracts import Part, Reading, UserError
 from scratchcard.files import replace
@@ -50,7 +50,7 @@ def _rows(results: Results, measured: Measured) -> Iterator[Row]:
 
 def _rows_together(results: Results, cell: Cell) -> Iterator[Row]:
     found = results.together[cell]
-    sparsity = fmean(measured.sparsity for measured in results.groups[cell])
+    sparsity = mean(measured.sparsity for measured in results.groups[cell])
     for label, digest in found.digests.items():
         about = {
             "sparsity": sparsity,
