@@ -246,6 +246,31 @@ def test_official_files_are_read_and_their_labels_follow_the_classes(
         execute(made, store, lambda fraction: None)
 
 
+def test_severities_of_other_images_are_refused(folder: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    official = tmp_path / "official"
+    for kind in STANDARD:
+        for severity in SEVERITIES:
+            for name in ("a", "b", "c"):
+                place = official / kind / str(severity) / name
+                place.mkdir(parents=True)
+                # Of one class a file was lost.
+                for k in range(3 if (kind, severity, name) == ("fog", 3, "a") else 4):
+                    pixels = rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)
+                    Image.fromarray(pixels).save(place / f"{k}.png")
+    text = STUDY.replace("images = 6", "images = 7") + f'official = {{ pictures = "{official}" }}\n'
+    plan = build(Study.parse(text, base=folder), PRINTS)
+    store = Store(tmp_path / "store")
+    shown = next(s for s in plan.stages.values() if s.label.endswith("logits of fog"))
+    before = plan.ancestors(shown.digest) - {shown.digest}
+    for stage in (s for digest, s in plan.stages.items() if digest in before):
+        execute(stage, store, lambda fraction: None)
+        if stage.kind == "corrupt":
+            assert store.result(stage.digest)["sizes"] == {"test": 7}, "the size does not tell"
+    with pytest.raises(UserError, match=r"severity 3 .* other labels than .* severity 1"):
+        execute(shown, store, lambda fraction: None)
+
+
 def test_a_sample_can_be_chosen_by_its_standard_error(folder: Path, store: Store) -> None:
     text = STUDY.replace("images = 6", "stderr = 0.2")
     plan = build(Study.parse(text, base=folder), PRINTS)

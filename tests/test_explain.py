@@ -23,9 +23,11 @@ def test_the_committed_guides_are_what_the_docstrings_say(
 
 def test_the_catalogue_has_everything() -> None:
     listed = catalogue()
+    at = listed.splitlines()[1].index(" ", 2 + max(map(len, REGISTRIES["metrics"].names())))
     for registry in REGISTRIES.values():
         for name in registry.names():
             assert f"  {name} " in listed
+            assert f" {registry.get(name).summary}" in {line[at:] for line in listed.splitlines()}
             assert registry.get(name).summary, f"{name} has no docstring"
 
 

@@ -221,6 +221,7 @@ def changed(change: Callable[[Tensor], Any]) -> Changed:
         (lambda z: (z * 10).long(), "returns torch.int64"),
         (lambda z: z.softmax(dim=1), "returns probabilities.*remove the softmax"),
         (lambda z: z.softmax(dim=1).half(), "returns probabilities"),
+        (lambda z: z.softmax(dim=1).bfloat16(), "returns probabilities"),
         (lambda z: (z * 1e4).softmax(dim=1), "returns probabilities"),
         (lambda z: (z * 0).softmax(dim=1), "returns probabilities"),
         (lambda z: z[:, :2].softmax(dim=1), "returns probabilities"),

@@ -21,10 +21,11 @@ REGISTRIES: dict[str, Registry[Any]] = {
 def catalogue() -> str:
     """Every name with its first line."""
     lines = []
+    width = max(len(name) for registry in REGISTRIES.values() for name in registry.names())
     for title, registry in REGISTRIES.items():
         lines.append(title.capitalize())
         specs = [registry.get(name) for name in registry.names()]
-        lines += [f"  {spec.name:18} {spec.summary}" for spec in specs]
+        lines += [f"  {spec.name:{width}} {spec.summary}" for spec in specs]
     return "\n".join(lines)
 
 

@@ -169,8 +169,9 @@ def check_no_probabilities(answer: Tensor) -> None:
 
     Args:
         answer: What a network returned for all images there are [N, K]; it is refused if no row
-            has a negative number and each adds up to 1, to 1e-3. A single pair of numbers, or the
-            same pair for every image, can do so by chance and is let through.
+            has a negative number and each adds up to 1, to 1e-3 or to what its rounding leaves. A
+            single pair of numbers, or the same pair for every image, can do so by chance and is
+            let through.
 
     Raises:
         UserError: The rows are probabilities.
@@ -184,7 +185,8 @@ def check_no_probabilities(answer: Tensor) -> None:
     if answer.shape[1] == 2 and bool(((answer - answer[:1]).abs() <= 1e-3).all()):
         return
     sums = answer.sum(dim=1, dtype=torch.float64)
-    if bool((answer >= 0).all()) and bool(((sums - 1).abs() <= 1e-3).all()):
+    tolerance = max(1e-3, torch.finfo(answer.dtype).eps)
+    if bool((answer >= 0).all()) and bool(((sums - 1).abs() <= tolerance).all()):
         raise UserError(
             "the network returns probabilities, but metrics need logits: remove the softmax at "
             "its end (their logarithms would do too: self.net(x).clamp(min=1e-30).log())"
@@ -219,7 +221,7 @@ def logits(
     try:
         with torch.inference_mode():
             found = [
-                check_logits(model(batch), len(batch)).float().cpu()
+                check_logits(model(batch), len(batch)).cpu()
                 for batch in batches(pixels, batch_size, place)
             ]
     finally:
@@ -227,7 +229,7 @@ def logits(
             module.training = mode
     whole = torch.cat(found)
     check_no_probabilities(whole)
-    return whole.numpy()
+    return whole.float().numpy()
 
 
 def inference_copy(model: nn.Module, example: Tensor) -> nn.Module:

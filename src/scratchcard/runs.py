@@ -112,9 +112,11 @@ def prepare(study: Study, home: Path | str, device: str = "auto") -> Prepared:
     """Plan ``study``; nothing is written.
 
     Raises:
-        UserError: An unknown device, or the folder belongs to another study of the same name.
+        UserError: An unknown device, a published corrupted set lacks a kind, or the folder belongs
+            to another study of the same name.
     """
     from scratchcard import plan
+    from scratchcard.data.corruptions.official import check_kinds
     from scratchcard.data.corruptions.official import files as official_files
     from scratchcard.data.files import fingerprint
     from scratchcard.registry import DATASETS
@@ -133,6 +135,8 @@ def prepare(study: Study, home: Path | str, device: str = "auto") -> Prepared:
         )
         for label, choice in choices.items()
     }
+    for path in study.corruptions.official.values():
+        check_kinds(path, extra=study.corruptions.extra)
     sources |= {
         f"corruptions.{label}": official_files(path)
         for label, path in study.corruptions.official.items()

@@ -58,6 +58,8 @@ def test_noise_cannot_be_trained_on() -> None:
             act()
     with pytest.raises(UserError, match="val_images means nothing"):
         GaussianNoise(val_images=5)
+    with pytest.raises(UserError, match=r"test_images means nothing .*; say images = 5 instead"):
+        GaussianNoise(test_images=5)
     with pytest.raises(UserError, match="images = 0"):
         UniformNoise(images=0)
 

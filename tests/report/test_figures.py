@@ -41,7 +41,7 @@ def test_one_file_per_metric_and_an_overview(written: list[Path]) -> None:
 
 def test_svg_keeps_text_and_pdf_embeds_truetype(written: list[Path]) -> None:
     svg = next(p for p in written if p.name == "accuracy.svg").read_text(encoding="utf-8")
-    assert re.search(r"<text[^>]*>Accuracy ↑ \(%\)</text>", svg)
+    assert re.search(r"<text[^>]*>Accuracy\s↑ \(%\)</text>", svg)
     assert 'width="468pt"' in svg  # 6.5 inches
     pdf = next(p for p in written if p.name == "accuracy.pdf").read_bytes()
     assert b"/FontFile2" in pdf

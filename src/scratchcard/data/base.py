@@ -257,7 +257,11 @@ class OutOfDistribution(Dataset):
             "val_images", "train_images", "test_images", "held_out", "imbalance", "own_classes"
         ):  # fmt: skip
             if getattr(self, name) != getattr(Dataset, name):
-                raise UserError(f"{name} means nothing for an out-of-distribution set; remove it")
+                drawn = name == "test_images" and hasattr(self, "images")
+                mend = f"say images = {self.test_images} instead" if drawn else "remove it"
+                raise UserError(
+                    f"{name} means nothing for this kind of out-of-distribution set; {mend}"
+                )
         super().__post_init__()
 
     def source_task(self) -> Task:

@@ -112,7 +112,9 @@ def _pair(data: Any) -> tuple[Tensor, Tensor]:
 def _compact(pixels: Tensor) -> Tensor:
     """The pixels as uint8 if that is what they are times 1/255, else as float32."""
     if pixels.ndim != 4 or not len(pixels):
-        raise UserError(f"images must be [N, C, H, W], not {list(pixels.shape)}")
+        raise UserError(
+            f"images must be [N, C, H, W] with at least one image, not {list(pixels.shape)}"
+        )
     if pixels.dtype == torch.uint8:
         return pixels
     low, high = float(pixels.min()), float(pixels.max())

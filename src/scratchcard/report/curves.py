@@ -129,7 +129,7 @@ class Panel:
     @property
     def title(self) -> str:
         """The metric and which way is better: ``Accuracy ↑``."""
-        return f"{self.spec.title} {'↑' if self.spec.better == 'higher' else '↓'}"
+        return f"{self.spec.title}\N{NO-BREAK SPACE}{'↑' if self.spec.better == 'higher' else '↓'}"
 
     @property
     def unit(self) -> str:

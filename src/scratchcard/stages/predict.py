@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from statistics import fmean
 
+import torch
+
 from scratchcard import probe
+from scratchcard.contracts import UserError
 from scratchcard.stages.work import Outcome, Work
 
 
 def predict(work: Work) -> Outcome:
-    """Logits of a split; or of corrupted test images at every severity, with their labels."""
+    """Logits of a split; or of corrupted test images at every severity, with their labels.
+
+    Raises:
+        UserError: Severities have other labels: files of an official set are missing.
+    """
     split = work.stage.params["split"]
     network = work.network("network")
     roles = sorted(role for role in work.stage.inputs if role != "network")
@@ -19,7 +26,13 @@ def predict(work: Work) -> Outcome:
         return {"n": len(first)}, {"logits": {"logits": probe.logits(fast, first.pixels)}}
     found = {}
     for done, role in enumerate(roles, 1):
-        found[role.removeprefix("severity.")] = probe.logits(fast, work.images(split, role).pixels)
+        images, severity = work.images(split, role), role.removeprefix("severity.")
+        if not torch.equal(images.labels, first.labels):
+            raise UserError(
+                f"the images at severity {severity} have other labels than those at severity 1; "
+                "files of the official set are missing: unpack it again"
+            )
+        found[severity] = probe.logits(fast, images.pixels)
         work.tick(done / len(roles))
     return {"n": len(first)}, {"logits": {**found, "labels": first.labels.cpu().numpy()}}
 

@@ -253,6 +253,13 @@ class Corruptions(Section):
     seed: Annotated[int, AfterValidator(_natural)] = 0
     official: Mapping[str, Path] = {}
 
+    @field_validator("images")
+    @classmethod
+    def _no_single_one(cls, images: int) -> int:
+        if images == 1:
+            raise ValueError("one image has no standard error; take 2 or more, or 0 for all")
+        return images
+
     @field_validator("stderr")
     @classmethod
     def _one_size(cls, stderr: float, info: ValidationInfo) -> float:

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from scratchcard.contracts import UserError
+from scratchcard.contracts.corruptions import STANDARD
 from scratchcard.data.corruptions import cifar_c, imagenet_c, official
-from scratchcard.data.corruptions.official import files
+from scratchcard.data.corruptions.official import check_kinds, files
 from scratchcard.data.files import fingerprint
 
 N = 7
@@ -99,19 +100,25 @@ def test_official_reads_folders_too(imagenet: Path) -> None:
     assert official(imagenet, "fog", 1, classes=("n01",)).labels.tolist() == [0, 0]
 
 
-def test_a_version_is_told_by_the_first_image_of_each_class_alone(imagenet: Path) -> None:
+def test_a_version_is_told_by_first_images_and_numbers_of_them(imagenet: Path) -> None:
     (imagenet / "weather").rename(imagenet / "weather.v2")
     found = files(imagenet)
     assert set(found) == {
-        f"weather.v2/fog/{severity}/{name}/ILSVRC_0.JPEG"
+        f"weather.v2/fog/{severity}/{name}/ILSVRC_0.JPEG of {count}"
         for severity in (1, 5)
-        for name in ("n01", "n02", "n10")
+        for name, count in (("n01", 2), ("n02", 1), ("n10", 3))
     }
     before = fingerprint(found)
     for stray in ("checksums.npy", "weather.v2/.DS_Store", "weather.v2/fog/1/n01/.DS_Store"):
         (imagenet / stray).write_bytes(b"of the file manager")
     assert fingerprint(files(imagenet)) == before
-    found["weather.v2/fog/1/n01/ILSVRC_0.JPEG"].write_bytes(b"another image")
+    first = imagenet / "weather.v2/fog/1/n01/ILSVRC_0.JPEG"
+    late = first.with_name("ILSVRC_9.JPEG")
+    late.write_bytes(b"a file that unpacking had missed")
+    assert fingerprint(files(imagenet)) != before, "what was read before is not all of it"
+    late.unlink()
+    assert fingerprint(files(imagenet)) == before
+    first.write_bytes(b"another image")
     assert fingerprint(files(imagenet)) != before
 
 
@@ -120,3 +127,26 @@ def test_names_of_classes_are_no_patterns(imagenet: Path) -> None:
     (root / "n01").rename(root / "n[01]")
     rows = imagenet_c(imagenet, "fog", 1, classes=["n[01]", "n10"])
     assert rows.labels.tolist() == [0, 0, 1, 1, 1]
+
+
+def test_missing_kinds_are_named_before_anything_is_read(cifar: Path) -> None:
+    with pytest.raises(UserError, match=r"lacks gaussian_noise, .*; unpack the whole set there$"):
+        check_kinds(cifar)
+    for kind in STANDARD:
+        (cifar / f"{kind}.npy").touch()
+    check_kinds(cifar)
+    with pytest.raises(UserError, match=r"lacks speckle_noise, .*, or remove extra = true$"):
+        check_kinds(cifar, extra=True)
+    (cifar / "labels.npy").unlink()
+    with pytest.raises(UserError, match=r"neither labels\.npy, .* such as gaussian_noise"):
+        check_kinds(cifar)
+
+
+def test_kinds_may_lie_in_the_folders_of_their_archives(imagenet: Path) -> None:
+    for kind in STANDARD[:-1]:
+        (imagenet / "other" / kind).mkdir(parents=True)
+    last = STANDARD[-1]
+    with pytest.raises(UserError, match=f"lacks {last};"):
+        check_kinds(imagenet)
+    (imagenet / last).mkdir()
+    check_kinds(imagenet)

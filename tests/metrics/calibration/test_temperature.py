@@ -101,6 +101,20 @@ def test_each_image_gets_what_a_refit_without_it_gives(simulate: Make) -> None:
     assert nll_scaled(p).value == pytest.approx(np.mean(losses), abs=0.03 * cost)
 
 
+@pytest.mark.parametrize("mistakes", [1, 2])
+def test_the_few_that_decide_are_left_out_of_fits_of_their_own(mistakes: int) -> None:
+    """A single mistake among sure answers: without it the best temperature is the smallest."""
+    z = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    labels = z.argmax(axis=1)
+    labels[:mistakes] = (labels[:mistakes] + 1) % 3
+    p = Predictions(z, labels)
+    losses = [
+        nll(Predictions(z[[i, i]] / fit_temperature(without(p, i)), labels[[i, i]])).value
+        for i in range(200)
+    ]
+    assert nll_scaled(p).value == pytest.approx(np.mean(losses), rel=0.01)
+
+
 def test_no_image_is_helped_by_its_own_label(simulate: Make) -> None:
     p = simulate(40, temperature=1.5)
     common = Predictions(p.logits / fit_temperature(p), p.labels)

@@ -250,7 +250,7 @@ def test_parts_without_a_denominator_are_left_out() -> None:
 @pytest.mark.parametrize("loss", [-0.05, 0.0, 0.004])
 def test_a_baseline_that_does_not_lose_is_named(loss: float) -> None:
     base = flat(0.3, brightness=(0.1 + loss,) * 5)
-    with pytest.raises(NotApplicable, match=r"^because brightness raises .* less than 0\.5%"):
+    with pytest.raises(NotApplicable, match=r"^because .* by less than 0\.5% under brightness:"):
         mce_relative(told(np.arange(40) < 4), network(), base)
 
 

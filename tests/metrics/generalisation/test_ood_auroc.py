@@ -83,6 +83,16 @@ def test_the_value_is_the_mean_over_sets_and_parts_are_theirs() -> None:
         assert reading.parts[name].n == len(sets[name])
 
 
+def test_the_order_of_the_sets_changes_no_bit() -> None:
+    rng = np.random.default_rng(3)
+    p = Predictions(rng.normal(size=(60, 3)), rng.integers(0, 3, 60))
+    sets = {"far": rng.normal(size=(50, 3)), "a near one": rng.normal(size=(70, 3))}
+    one, two = (ood_auroc(p, dict(order), {}) for order in (sets.items(), reversed(sets.items())))
+    assert one.replicates is not None
+    assert two.replicates is not None
+    assert np.array_equal(one.replicates, two.replicates)
+
+
 def test_a_resample_is_scored_as_if_it_were_the_set() -> None:
     stream = np.random.default_rng(0)
     z = (stream.normal(size=(80, 3)) * 3).astype(np.float32)

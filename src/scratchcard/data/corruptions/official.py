@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchcard.contracts import UserError
-from scratchcard.contracts.corruptions import SEVERITIES
+from scratchcard.contracts.corruptions import EXTRA, SEVERITIES, STANDARD
 from scratchcard.data.base import Images, Rows
 from scratchcard.data.pictures import Encoded, Named
 
@@ -44,18 +44,42 @@ def official(
 def files(folder: Path) -> dict[str, Path]:
     """What tells one version of a set from another, by name within it.
 
-    All files of CIFAR's layout; of ImageNet's, whose files are millions, the first of each class.
+    All files of CIFAR's layout; of ImageNet's, whose files are millions, the first of each class
+    and how many there are.
     """
     if (folder / "labels.npy").exists():
-        found = list(folder.glob("*.npy"))
+        return {path.name: path for path in folder.glob("*.npy")}
+    # Millions of names: as text, for as many paths would take minutes.
+    images = (
+        (Path(place), [name for name in names if name.lower().endswith(SUFFIXES)])
+        for place, _, names in os.walk(folder, followlinks=True)
+    )
+    return {
+        f"{(place / min(names)).relative_to(folder).as_posix()} of {len(names)}": place / min(names)
+        for place, names in images
+        if names
+    }
+
+
+def check_kinds(folder: Path, *, extra: bool = False) -> None:
+    """Refuse a set that lacks a standard kind, or an extra one if asked, before any is read.
+
+    Raises:
+        UserError: Kinds are missing, or the folder has neither layout.
+    """
+    kinds = (*STANDARD, *(EXTRA if extra else ()))
+    if (folder / "labels.npy").exists():
+        lost = [kind for kind in kinds if not (folder / f"{kind}.npy").exists()]
     else:
-        # Millions of names: as text, for as many paths would take minutes.
-        images = (
-            (place, [name for name in names if name.lower().endswith(SUFFIXES)])
-            for place, _, names in os.walk(folder, followlinks=True)
-        )
-        found = [Path(place, min(names)) for place, names in images if names]
-    return {path.relative_to(folder).as_posix(): path for path in found}
+        lost = [kind for kind in kinds if not _roots(folder, kind)]
+        if len(lost) == len(kinds):
+            raise UserError(
+                f"{folder} holds neither labels.npy, as CIFAR's sets do, nor folders of kinds such "
+                f"as {lost[0]}, as ImageNet's do; unpack the set there"
+            )
+    if lost:
+        mend = ", or remove extra = true" if set(lost) <= set(EXTRA) else ""
+        raise UserError(f"{folder} lacks {', '.join(lost)}; unpack the whole set there{mend}")
 
 
 def cifar_c(folder: Path, kind: str, severity: int) -> Images:
@@ -107,7 +131,7 @@ def imagenet_c(
     import torch
 
     _check(severity)
-    found = [p for p in (folder / kind, *sorted(folder.glob(f"*/{kind}"))) if p.is_dir()]
+    found = _roots(folder, kind)
     if not found:
         raise UserError(f"{folder} has no folder {kind}; unpack that part of the set there")
     root = found[0] / str(severity)
@@ -135,6 +159,11 @@ def _without(images: Images, classes: Sequence[int]) -> Images:
     gone = torch.tensor(sorted(classes))
     kept = images.take((~torch.isin(images.labels, gone)).nonzero().flatten())
     return Images(kept.pixels, kept.labels - torch.searchsorted(gone, kept.labels))
+
+
+def _roots(folder: Path, kind: str) -> list[Path]:
+    """Where ImageNet's layout has a kind: in the folder, or in one of the archives' folders."""
+    return [p for p in (folder / kind, *sorted(folder.glob(f"*/{kind}"))) if p.is_dir()]
 
 
 def _folders(root: Path) -> list[str]:

@@ -17,7 +17,7 @@ from scratchcard.registry import metric
     dimension="calibration",
     better="lower",
     caution="What one temperature could mend is mended: it is not the ECE of the network as it is.",
-    version=2,
+    version=3,
 )
 def ece_scaled(logits: Predictions, *, bins: int = 15) -> Reading:
     """Expected calibration error after temperature scaling, without the bias of noise.

@@ -18,7 +18,7 @@ from scratchcard.registry import metric
     better="lower",
     unit="",
     caution="What one temperature could mend is mended: it is not the NLL of the network as it is.",
-    version=2,
+    version=3,
 )
 def nll_scaled(logits: Predictions) -> Reading:
     """Mean negative log-probability of the label after temperature scaling, in nats.

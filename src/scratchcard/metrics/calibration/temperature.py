@@ -13,6 +13,8 @@ from scratchcard.probe import Predictions
 
 RANGE = 100.0
 """Temperatures lie within this factor of the logits' root mean square about their mean."""
+FAR = 0.02
+"""Newton steps of this share of the inverse temperature, or more, are too far to be trusted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,8 @@ def scaled(logits: Predictions) -> Scaled:
     """Scale each image by the temperature that fits all the others best.
 
     That of the others is one Newton step away from the common one, so leaving out every image
-    costs no more than one fit; the error is of second order in the image's share. Leaving out
+    costs no more than one fit; the error is of second order in the step, and the few images whose
+    step is far, such as the only mistake, are left out of a fit of their own. Leaving out
     single images is cross-fitting with as many folds as images. Unlike two halves it depends
     neither on the order of the images nor on a draw, and it fits on all the data but one image.
 
@@ -49,6 +52,9 @@ def scaled(logits: Predictions) -> Scaled:
     usable = bend > 1e-9 * curvature.sum()  # what is less is rounding
     step = np.divide(slope.sum() - slope, bend, out=np.zeros(n), where=usable)
     others = np.clip(common - step, 1 / RANGE, RANGE)
+    for one in np.flatnonzero(np.abs(step) >= FAR * common):
+        rest = np.arange(n) != one
+        others[one] = _inverse(z[rest], logits.labels[rest])
     temperature = size / common
     error = temperature / common * _ratio(np.sqrt((slope**2).sum()), curvature.sum())
     return Scaled(

@@ -30,6 +30,7 @@ DEAD = 1e-6
     better="higher",
     costly=True,
     caution="It speaks of the features, not of the network's own classes; see also dead features.",
+    version=2,
 )
 def linear_probe(
     model: nn.Module,
@@ -91,6 +92,7 @@ def linear_probe(
         raise NotApplicable("because no other data set was named to transfer to")
     for name, (train, test) in transfer.items():
         _check_set(name, train, test)
+    transfer = dict(sorted(transfer.items()))  # the bootstrap must not depend on their order
     first, _ = next(iter(transfer.values()))
     backbone = Backbone.of(model, first.pixels)
     if not backbone.head.in_features:

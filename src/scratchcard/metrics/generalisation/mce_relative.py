@@ -61,8 +61,9 @@ def mce_relative(
         It flatters a network that errs on clean images already, and a constant predictor has 0:
         never alone a sign of quality. Small denominators make it noisy, and their noise is not
         in the error bar. Where the corrupted images are others than the test split's (official
-        files and a part of the test images), the two sets are resampled on their own; images
-        in both make this error bar a little too wide.
+        files and a part of the test images), the luck of the draw does not cancel from corrupted
+        to clean; the two sets are resampled on their own, and images in both make this error bar
+        a little too wide.
 
     Source:
         Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
@@ -106,8 +107,8 @@ def _loss(baseline: ErrorRates, kinds: tuple[str, ...]) -> np.ndarray:
     kept = [kind for kind, fit in zip(STANDARD, usable, strict=False) if not fit]
     if kept:
         raise NotApplicable(
-            f"because {', '.join(kept)} raises the error of the dense networks by less than "
-            f"{LEAST:.1%}: a share of so little means nothing"
+            f"because the error of the dense networks rises by less than {LEAST:.1%} under "
+            f"{', '.join(kept)}: a share of so little means nothing"
         )
     return np.where(usable, loss, np.nan)
 

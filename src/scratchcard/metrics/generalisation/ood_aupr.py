@@ -21,6 +21,7 @@ from scratchcard.registry import metric
         "It depends on how many foreign images there are to each test image, so it is not to be "
         "compared between sets, nor with papers whose foreign images are the positive class."
     ),
+    version=2,
 )
 def ood_aupr(
     logits: Predictions,

@@ -20,6 +20,7 @@ from scratchcard.registry import metric
     headline=True,
     margin=0.01,
     caution="It judges one score, the confidence; other scores can order networks otherwise.",
+    version=2,
 )
 def ood_auroc(
     logits: Predictions,

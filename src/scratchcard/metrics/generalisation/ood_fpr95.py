@@ -21,6 +21,7 @@ from scratchcard.registry import metric
         "Two conventions are in use: here test images are positive; where foreign ones are, the "
         "number is another (the parts)."
     ),
+    version=2,
 )
 def ood_fpr95(
     logits: Predictions,

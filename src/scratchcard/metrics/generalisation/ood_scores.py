@@ -103,6 +103,7 @@ def compare(
         NotApplicable: No test image is of the classes that a foreign set is told from.
     """
     _check(logits, ood_logits, ood_classes)
+    ood_logits = dict(sorted(ood_logits.items()))  # the bootstrap must not depend on their order
     n = len(logits)
     inside = {name: np.ones(n, dtype=bool) for name in ood_logits}
     for name, classes in ood_classes.items():
