@@ -85,7 +85,7 @@ def test_a_chain_goes_first_on_one_worker_and_is_never_run_again(lab: Lab) -> No
     outcome = lab.run(stages, workers=3)
     assert lab.processes == 2
     assert outcome == Outcome(tuple(s.digest for s in stages), (), (), ())
-    assert lab.labels("started")[:2] == ["first", "side"]
+    assert lab.labels("started")[0] == "first"
     assert sorted(lab.labels("finished")) == ["first", "second", "side"]
 
     third = toy.stage("third", second)

@@ -75,7 +75,7 @@ def test_a_loader_whose_batches_differ_in_kind_keeps_both() -> None:
         ((ODD * 2 - 1, LABELS), "normalisation lives inside the model"),
         ((ODD * float("nan"), LABELS), "normalisation lives inside the model"),
         ((PIXELS.long(), LABELS), "torch.int64 from 0 to 255"),
-        ((PIXELS[:, 0], LABELS), r"\[N, C, H, W\], not \[600, 2, 2\]"),
+        ((PIXELS[:, 0], LABELS), r"\[N, C, H, W\] with at least one image, not \[600, 2, 2\]"),
         ((PIXELS, LABELS[:5]), "600 images have 5 labels"),
         ((PIXELS, LABELS.float()), "class numbers"),
         (PIXELS, "labels are missing"),

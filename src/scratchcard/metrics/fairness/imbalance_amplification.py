@@ -76,8 +76,9 @@ def imbalance_amplification(
 
     >>> import torch
     >>> train = Images(torch.zeros(6, 1, 1, 1), torch.tensor([0, 0, 0, 1, 1, 2]))
-    >>> dense = Predictions(np.eye(3), np.array([0, 1, 2]))
-    >>> imbalance_amplification(Predictions(np.eye(3)[[0, 1, 1]], dense.labels), dense, train).value
+    >>> dense = Predictions(np.eye(3)[[0, 0, 1, 1, 2, 2]], np.repeat([0, 1, 2], 2))
+    >>> ticket = Predictions(np.eye(3)[[0, 0, 1, 1, 1, 1]], dense.labels)
+    >>> imbalance_amplification(ticket, dense, train).value
     1.0
     """
     check_twins(logits, dense_logits)
