@@ -45,6 +45,7 @@ def results() -> Results:
         seeds=2, metrics=("accuracy", "nll", "hessian-trace", "churn", "ece"), examples=100
     )
     made = extras.with_pictures(extras.with_pies(extras.with_bins(made)), (1, 8, 8))
+    made = extras.with_attack(extras.with_corruption(made))
     return replace(made, study="browser", methods={**made.methods, "lth": EVIL})
 
 
@@ -95,7 +96,7 @@ def test_nothing_is_requested_and_nothing_complains(browser: Any) -> None:
 
 def test_every_chart_is_drawn_in_svg(browser: Any, results: Results) -> None:
     charts = all_of(browser, ".chart svg")
-    diagrams = len(results.methods)
+    diagrams = 3 * len(results.methods)  # severities, eps and reliability
     assert len(charts) == len(all_of(browser, ".chart")) == len(results.metrics) + diagrams
     assert all(chart.size["height"] > 150 for chart in charts)
     lines = all_of(browser, "#chart-0 .mark-line path")
@@ -130,23 +131,23 @@ def test_a_header_sorts_up_and_down(browser: Any) -> None:
     assert len(others) == len(all_of(browser, f"{TABLE} thead th")) - 1
 
 
-def test_a_rung_shows_its_scorecard_and_its_sheet_alone(browser: Any) -> None:
-    cards, sheets, diagrams = (
+def test_a_rung_shows_its_tables_and_its_sheet_alone(browser: Any) -> None:
+    cards, sheets, heat, attacks, diagrams = (
         control.find_elements(By.TAG_NAME, "input") for control in all_of(browser, ".rungs")
     )
-    assert len(cards) == len(sheets) == len(diagrams) == 5
-    assert len(all_of(browser, ".rung")) == 10
+    assert {len(own) for own in (cards, sheets, heat, attacks, diagrams)} == {5}
+    assert len(all_of(browser, ".rung")) == 20
 
     def shown() -> set[str | None]:
         """The rungs of what can be seen, and of the buttons that are pressed."""
         visible = [part for part in all_of(browser, ".rung") if part.is_displayed()]
         pressed = all_of(browser, ".rungs input:checked")
-        assert (len(visible), len(pressed)) == (2, 3)
+        assert (len(visible), len(pressed)) == (4, 5)
         return {part.get_attribute("data-rung") for part in visible} | {
             control.get_attribute("value") for control in pressed
         }
 
-    for control in (cards[0], sheets[-1], diagrams[2], cards[-1]):
+    for control in (cards[0], sheets[-1], heat[1], attacks[3], diagrams[2], cards[-1]):
         browser.execute_script("arguments[0].click()", control)
         assert shown() == {control.get_attribute("value")}
     cards[-1].send_keys(Keys.ARROW_LEFT)
@@ -156,7 +157,7 @@ def test_a_rung_shows_its_scorecard_and_its_sheet_alone(browser: Any) -> None:
 def test_diagrams_follow_the_rung(browser: Any) -> None:
     def dots() -> list[list[str | None]]:
         """Where the tickets' dots stand, by diagram."""
-        diagrams = all_of(browser, "[id^=diagram-]")
+        diagrams = all_of(browser, ".reliability [id^=diagram-]")
         marks = ".mark-symbol path[fill='var(--own)']"
         return [
             [dot.get_attribute("transform") for dot in one.find_elements(By.CSS_SELECTOR, marks)]
@@ -171,6 +172,16 @@ def test_diagrams_follow_the_rung(browser: Any) -> None:
     WebDriverWait(browser, 5).until(lambda _: dots() != before)
     browser.execute_script("arguments[0].click()", inputs[0])
     WebDriverWait(browser, 5).until(lambda _: dots() == before)
+
+
+def test_heat_is_full_where_the_difference_is(browser: Any) -> None:
+    """At the last rung tickets err 47 points more, and 20 have the fullest colour."""
+    browser.execute_script("arguments[0].click()", all_of(browser, ".rungs input")[4])
+    heat = all_of(browser, "[aria-labelledby=corruption] .rung:not([hidden]) td.heat")
+    assert len(heat) == 25 * 3
+    assert {cell.get_attribute("style") for cell in heat} == {"--h: 60%;"}
+    (colour,) = {cell.value_of_css_property("background-color") for cell in heat}
+    assert colour.endswith("/ 0.6)")
 
 
 def test_pictures_are_let_in_and_keep_their_pixels(browser: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from scratchcard.contracts import VOTING, Reading
+from scratchcard.contracts import VOTING, Part, Reading
 from scratchcard.report import dimensions, guide, page, plots, readings
 from scratchcard.report.numbers import tick
 from scratchcard.results import Results
@@ -118,3 +118,37 @@ def test_cautions_of_the_scorecard_are_those_of_voters() -> None:
     assert guide.cautions(quiet) == []
     caution = html.escape(KINDS["ece"].spec.caution)
     assert f"† ECE: {caution}" in page.render(results, judge(results))
+
+
+def shown_beside(results: Results, title: str) -> set[str]:
+    """The small second lines of a metric's column, of all networks."""
+    tables = [table for chapter in readings.numbers(results, SETTING) for table in chapter.tables]
+    table = next(t for t in tables if any(cell.text.startswith(title) for cell in t.head))
+    column = next(i for i, cell in enumerate(table.head) if cell.text.startswith(title))
+    return {row.cells[column].small for row in table.rows}
+
+
+@pytest.mark.parametrize(
+    ("floor", "stray", "said"), [(0.021, 0.0, "floor 2.1"), (0.0, 0.007, "floor 0.0 ± 0.7")]
+)
+def test_a_noise_floor_stands_below_the_reading(floor: float, stray: float, said: str) -> None:
+    """A floor of 0 alone would say nothing: how far networks stray from it does."""
+    results = study(metrics=("accuracy",))
+    reading = Reading(0.03, 0.01, 500, parts={"noise floor": Part(floor, stray, 500)})
+    with_floor = extras.with_reading(results, KINDS["ece"].spec, reading)
+    assert shown_beside(with_floor, "ECE") == {said}
+    assert shown_beside(with_floor, "Accuracy") == {""}
+    notes = {c.dimension: c.note for c in readings.numbers(with_floor, SETTING)}
+    assert notes == {"generalisation": "", "calibration": readings.FLOORS}
+
+
+def test_several_foreign_sets_are_told_one_by_one() -> None:
+    results = study(metrics=("accuracy",))
+    parts = {"near": 0.6, "far": 0.91, "near, foreign positive": 0.3, "far, foreign positive": 0.4}
+    both = Reading(0.755, 0.01, 500, parts={k: Part(v, 0.01, 500) for k, v in parts.items()})
+    single = replace(both, parts={k: both.parts[k] for k in ("near", "near, foreign positive")})
+    kind = KINDS["ood-auroc"].spec
+    assert shown_beside(extras.with_reading(results, kind, both), "OOD") == {"near 60\nfar 91"}
+    assert shown_beside(extras.with_reading(results, kind, single), "OOD") == {""}
+    # Parts of another metric are no sets.
+    assert shown_beside(extras.with_reading(results, KINDS["mce"].spec, both), "mCE") == {""}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from scratchcard.report import words
+from scratchcard.report import summary, words
 from scratchcard.report.numbers import MINUS
 from scratchcard.results import NOT_RUN, Measured, Results
 from scratchcard.verdict import Comparison, judge
@@ -178,13 +178,42 @@ def test_a_ticket_says_why() -> None:
 
 
 def test_dimensions_in_words() -> None:
-    (ticket,) = judge(make_results(methods=("lth",), targets=(0.36,))).tickets
-    assert words.dimension_words(ticket) == {
+    results = make_results(methods=("lth",), targets=(0.36,))
+    (ticket,) = judge(results).tickets
+    assert words.dimension_words(ticket, results) == {
         "generalisation": "as good as dense",
         "calibration": "as good as dense",
         "interpretability": "not measured",
         "loss landscape": "not measured",
     }
+
+
+def test_measured_without_a_vote_is_not_called_unmeasured() -> None:
+    """ECE does not vote here, and of the last two dimensions there is nothing."""
+    voteless = make_results(methods=("lth",), targets=(0.36,), metrics=("accuracy", "ece"))
+    results = replace(voteless, margins={"accuracy": 0.01})
+    verdict = judge(results)
+    (ticket,) = verdict.tickets
+    said = (
+        "Interpretability and loss landscape were not measured, and no voting metric of "
+        "calibration was measured, so"
+    )
+    assert f"{said} no ticket can win everything yet." in headline(results)
+    assert f"{said} LTH-PASS is undecided." in tickets(results)[0]
+    assert "not measured: interpretability, landscape; no voting metric measured: calibration" in (
+        ticket.why
+    )
+    assert words.dimension_words(ticket, results)["calibration"] == "no voting metric measured"
+    states = [badge.state for badge in summary.badges(results, verdict)[0].badges]
+    assert states[1:] == ["No voting metric measured", "Not measured yet", "Not measured yet"]
+    assert summary.warnings(results, verdict)[:2] == [
+        "No voting metric of calibration was measured, so no ticket can pass outright.",
+        "Interpretability was not measured, so no ticket can pass outright.",
+    ]
+    full = replace(results, metrics={k: KINDS[k].spec for k in KINDS})
+    assert "No voting metric of calibration, interpretability or loss landscape was measured" in (
+        headline(full)
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,17 @@ from scratchcard.results import Cell as Group
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: text, a smaller second line, a sort key (None sorts last), a class, a tooltip."""
+    """One cell: text, a smaller second line, a sort key (None sorts last), a class, a tooltip.
+
+    ``heat`` is how full its colour is, in percent.
+    """
 
     text: str
     small: str = ""
     key: float | str | None = None
     kind: str = ""
     hint: str = ""
+    heat: int = 0
 
     @property
     def sort(self) -> str:
@@ -43,12 +47,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its heading cells; ``rung`` names the scorecard's sparsity."""
+    """A table with its heading cells.
+
+    ``rung`` names its sparsity, ``note`` stands below, and ``equal`` makes columns of one width.
+    """
 
     caption: str
     head: tuple[Cell, ...]
     rows: tuple[Row, ...]
     rung: str = ""
+    note: str = ""
+    equal: bool = False
 
 
 def named(setting: tuple[str, str], results: Results) -> str:

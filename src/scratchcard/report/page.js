@@ -24,7 +24,7 @@ for (const header of $("th[aria-sort]")) {
   header.querySelector("button").addEventListener("click", () => sort(header));
 }
 
-// One rung at a time, chosen with radio buttons: scorecards, contact sheets and diagrams follow.
+// One rung at a time, chosen with radio buttons: tables, contact sheets and diagrams follow.
 const diagrams = [];
 const chosen = () => document.querySelector(".rungs input:checked")?.value;
 const own = (diagram, rung) => diagram.rungs[rung ?? Object.keys(diagram.rungs)[0]];
@@ -70,7 +70,7 @@ for (const button of $(".legend button")) {
   button.addEventListener("pointerleave", () => light(""));
 }
 async function draw() {
-  const { specs, panels, reliability, diagrams: pooled } = read("charts");
+  const { specs, panels, small, diagrams: pooled } = read("charts");
   const options = {
     ast: true, // Vega's interpreter, so that the page needs no eval
     actions: false,
@@ -89,7 +89,7 @@ async function draw() {
   for (const [index, diagram] of pooled.entries()) {
     const target = document.getElementById(`diagram-${index}`);
     const datasets = { bins: say(target, diagram, chosen()) };
-    const spec = { ...reliability, datasets, description: diagram.label };
+    const spec = { ...small[diagram.kind], datasets, description: diagram.label };
     const { view } = await vegaEmbed(target, spec, options);
     diagrams.push({ view, target, diagram });
   }

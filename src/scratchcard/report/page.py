@@ -20,14 +20,18 @@ from markupsafe import Markup
 
 from scratchcard.long_table import csv_text, long_table
 from scratchcard.report import (
+    attack,
     charts,
+    corruption,
     curves,
     dimensions,
     guide,
+    parts,
     plots,
     readings,
     reliability,
     sheets,
+    small,
     tables,
     theme,
     words,
@@ -53,7 +57,9 @@ def render(
         evidence: Anything that backs the numbers, by name: versions, machine, command.
     """
     rungs, targets = curves.ladder(results), curves.targets(results)
-    panels, diagrams = plots.panels(results, verdict), reliability.diagrams(results)
+    panels = plots.panels(results, verdict)
+    kinds = (corruption.curves(results), attack.curves(results), reliability.diagrams(results))
+    diagrams = [diagram for some in kinds for diagram in some]
     looks = theme.looks(lineup(results), results.controls)
     judged = sorted(
         verdict.tickets if voters(results) else (), key=lambda t: t.method in results.controls
@@ -87,6 +93,8 @@ def render(
         panels=[_captions(results, setting, panels) for setting in results.settings],
         breaking=[tables.breaking(results, setting) for setting in results.settings if judged],
         sheets=sheets.sheets(results),
+        corruption=corruption.tables(results),
+        attack=attack.tables(results),
         diagrams=_diagrams(results, diagrams),
         numbers=[
             {"name": named(setting, results), "chapters": readings.numbers(results, setting)}
@@ -173,15 +181,15 @@ def _caption(panel: curves.Panel) -> str:
 
 
 def _diagrams(
-    results: Results, diagrams: Sequence[reliability.Diagram]
-) -> dict[str, list[dict[str, object]]]:
-    """By setting, each diagram's title, colour, and the index of its element."""
+    results: Results, diagrams: Sequence[small.Diagram]
+) -> dict[str, dict[str, list[dict[str, object]]]]:
+    """By kind and setting, each diagram's title, colour, and the index of its element."""
     order = lineup(results)
-    groups: dict[str, list[dict[str, object]]] = {}
+    groups: dict[str, dict[str, list[dict[str, object]]]] = {}
     for i, one in enumerate(diagrams):
         colour = f"m{order.index(one.method)}"
         caption = {"index": i, "title": results.methods[one.method], "colour": colour}
-        groups.setdefault(one.setting, []).append(caption)
+        groups.setdefault(one.kind, {}).setdefault(one.setting, []).append(caption)
     return groups
 
 
@@ -190,7 +198,7 @@ def _charts(
     looks: Sequence[theme.Look],
     rungs: Sequence[float],
     panels: Sequence[curves.Panel],
-    diagrams: Sequence[reliability.Diagram],
+    diagrams: Sequence[small.Diagram],
 ) -> dict[str, Any]:
     return {
         "specs": {
@@ -205,15 +213,28 @@ def _charts(
             }
             for panel in panels
         ],
-        "reliability": reliability.spec(),
+        "small": _small(diagrams),
         "diagrams": [
             {
-                "label": f"Share of right answers against confidence: {results.methods[d.method]}",
+                "kind": d.kind,
+                "label": d.label,
                 "dense": d.dense,
                 "rungs": {f"{target:g}": dots for target, dots in d.rungs.items()},
             }
             for d in diagrams
         ],
+    }
+
+
+def _small(diagrams: Sequence[small.Diagram]) -> dict[str, Any]:
+    """The specification of each kind of diagram that there is."""
+    kinds: dict[str, list[small.Diagram]] = {}
+    for diagram in diagrams:
+        kinds.setdefault(diagram.kind, []).append(diagram)
+    titles = {"severity": ("severity", "error, %"), "eps": ("eps, in 1/255", "right, %")}
+    return {
+        kind: parts.spec(own, *titles[kind]) if kind in titles else reliability.spec()
+        for kind, own in kinds.items()
     }
 
 

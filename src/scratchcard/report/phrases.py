@@ -25,6 +25,8 @@ CALLS: Mapping[Call | None, str] = {
     "undecided": "the data cannot tell",
     None: "not measured",
 }
+SILENT = "no voting metric measured"
+"""The call of a dimension of which only metrics were measured that do not vote."""
 NEAR = 0.0005
 """A sparsity this close to its target prints like it."""
 
@@ -47,9 +49,11 @@ def ticket_sentence(ticket: Ticket, results: Results) -> str:
     return f"{who}: {said(ticket, results)}{gone}"
 
 
-def dimension_words(ticket: Ticket) -> dict[str, str]:
+def dimension_words(ticket: Ticket, results: Results) -> dict[str, str]:
     """The four dimensions by name, each with its call in words."""
-    return {DIMENSIONS[d]: CALLS[ticket.dimensions[d]] for d in VOTING}
+    calls = {d: CALLS[ticket.dimensions[d]] for d in VOTING}
+    silent = {d: SILENT for d in VOTING if ticket.dimensions[d] is None and touched(results, d)}
+    return {DIMENSIONS[d]: call for d, call in (calls | silent).items()}
 
 
 def title_of(results: Results, ticket: Ticket) -> str:
@@ -98,9 +102,22 @@ def doubt(results: Results, ticket: Ticket) -> str:
     return listing(said or ["some of its seeds failed"])
 
 
-def were_not_measured(names: Sequence[str]) -> str:
-    """``Calibration was not measured``."""
-    text = f"{listing(names)} {'was' if len(names) == 1 else 'were'} not measured"
+def touched(results: Results, dimension: Dimension) -> bool:
+    """Whether the study has any metric of a dimension, if only one that does not vote."""
+    return any(spec.dimension == dimension for spec in results.metrics.values())
+
+
+def were_not_measured(results: Results, dimensions: Sequence[Dimension]) -> str:
+    """``Interpretability was not measured, and no voting metric of calibration was measured``."""
+    nothing = [DIMENSIONS[d] for d in dimensions if not touched(results, d)]
+    silent = [DIMENSIONS[d] for d in dimensions if touched(results, d)]
+    said = []
+    if nothing:
+        said.append(f"{listing(nothing)} {'was' if len(nothing) == 1 else 'were'} not measured")
+    if silent:
+        either = " or ".join(filter(None, [", ".join(silent[:-1]), silent[-1]]))
+        said.append(f"no voting metric of {either} was measured")
+    text = ", and ".join(said)
     return text[0].upper() + text[1:]
 
 
@@ -121,7 +138,7 @@ def _judged(ticket: Ticket, results: Results) -> str:
     hollow = wins(results, ticket, hollow=True)
     if hollow:
         said += f"; not counted as a win, for accuracy does not pass: {listing(hollow)}"
-    return f"{said}.{_fate(ticket)}"
+    return f"{said}.{_fate(ticket, results)}"
 
 
 def _outcome(ticket: Ticket, results: Results) -> str:
@@ -133,12 +150,12 @@ def _outcome(ticket: Ticket, results: Results) -> str:
     return f"undecided, for {doubt(results, ticket)}"
 
 
-def _fate(ticket: Ticket) -> str:
+def _fate(ticket: Ticket, results: Results) -> str:
     """Why a ticket that passes what was measured does not pass as a whole."""
-    unmeasured = [DIMENSIONS[d] for d in VOTING if ticket.dimensions[d] is None]
+    unmeasured = [d for d in VOTING if ticket.dimensions[d] is None]
     if ticket.measured != "pass" or not unmeasured:
         return ""
-    return f" {were_not_measured(unmeasured)}, so LTH-PASS is undecided."
+    return f" {were_not_measured(results, unmeasured)}, so LTH-PASS is undecided."
 
 
 def _described(ticket: Ticket, results: Results) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, stdev
 
 from scratchcard.contracts import Dimension, Reading
-from scratchcard.report import words
+from scratchcard.report import parts, words
 from scratchcard.report.cells import (
     Cell,
     Row,
@@ -27,6 +27,11 @@ from scratchcard.report.dimensions import by_dimension, note
 from scratchcard.results import Cell as Group
 from scratchcard.results import Measured, Results
 
+FLOOR = "noise floor"
+"""The part that a calibrated network would read, of metrics that noise alone lifts above 0."""
+FLOORS = "The floor of a reading is what a calibrated network would get, as sure as this one."
+TURNED = ", foreign positive"
+"""How parts end that are about foreign images in another way."""
 ACROSS = 6
 """Metrics that a table has room for on a page 1280 pixels wide; more are shared out evenly."""
 
@@ -55,6 +60,8 @@ def _chapter(
     """A metric that applies to no network here has no column, but is named."""
     absent = [label for label in labels if _applies_to_none(results, setting, label)]
     said = [note(results, setting, labels)]
+    if any(FLOOR in parts.names(results.networks, label) for label in labels):
+        said.append(FLOORS)
     if absent:
         titles = words.listing(results.metrics[label].title for label in absent)
         said.append(f"Not applicable to any network here (why stands under Evidence): {titles}.")
@@ -142,11 +149,31 @@ def _mean(results: Results, members: Sequence[Measured], label: str) -> Cell:
     else:
         error, over = readings[0].stderr, "over examples"
     mean = fmean(values)
-    small = f"{len(values)} of {words.count(len(members), 'seed')}" if reasons else ""
+    partly = [f"{len(values)} of {words.count(len(members), 'seed')}"] if reasons else []
+    small = "\n".join([*partly, *_beside(results, members, label)])
     hint = f"{words.count(len(values), 'network')} of {_counts(readings)}; standard error {over}"
     if reasons:
         hint += f"; missing: {'; '.join(reasons)}"
     return Cell(words.value(spec, mean, error), small, mean, hint=hint + _exactly(mean))
+
+
+def _beside(results: Results, members: Sequence[Measured], label: str) -> Iterator[str]:
+    """What a reading is to be read beside: its noise floor, and each of several foreign sets.
+
+    A floor of 0 says how far networks stray from it that are as good as the floor.
+    """
+    spec, found = results.metrics[label], parts.names(members, label)
+    floors = [part for m in members if (part := parts.of(m, label, FLOOR)) is not None]
+    if floors:
+        floor, stray = (
+            fmean(getattr(part, name) for part in floors) for name in ("value", "stderr")
+        )
+        yield f"floor {words.value(spec, floor, None if floor else stray)}"
+    sets = [name for name in found if "ood_logits" in spec.needs and not name.endswith(TURNED)]
+    for name in sets if len(sets) > 1 else ():
+        one = parts.mean(members, label, name)
+        if one is not None:
+            yield f"{name} {words.value(spec, one.value)}"
 
 
 def _exactly(number: float) -> str:

@@ -6,48 +6,27 @@ One small chart a method, dense and sparse over each other, at every rung of the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
 from scratchcard.contracts import Reading
 from scratchcard.metrics.calibration.binning import Bin, reliability
-from scratchcard.report import theme
+from scratchcard.report import small
 from scratchcard.report.cells import named
 from scratchcard.report.curves import targets
+from scratchcard.report.parts import label_of
+from scratchcard.report.small import Diagram, Dots
 from scratchcard.results import Measured, Results
 from scratchcard.verdict import contenders
 
-HEIGHT = 180
-MARKS: dict[str, dict[str, Any]] = {
-    "diagonal": {"color": "var(--muted)", "strokeWidth": 1, "strokeDash": [2, 3]},
-    "dense-bar": {"color": "var(--ink)", "opacity": 0.35},
-    "dense-line": {"color": "var(--ink)", "opacity": 0.6, "strokeWidth": 1.1, "strokeDash": [5, 4]},
-    "dense": {"color": "var(--ink)", "opacity": 0.6},
-    "tickets-bar": {"color": "var(--own)", "opacity": 0.45},
-    "tickets-line": {"color": "var(--own)", "opacity": 0.85, "strokeWidth": 1.4},
-    "tickets": {"color": "var(--own)", "opacity": 0.9},
-}
 DIAGONAL = [{"x": 0, "y": 0}, {"x": 100, "y": 100}]
-
-
-Dots = list[dict[str, str | float]]
-
-
-@dataclass(frozen=True)
-class Diagram:
-    """One method of a data set and model: the dots of dense, and by target those of its tickets."""
-
-    setting: str
-    method: str
-    dense: Dots
-    rungs: dict[float, Dots]
+LINE: dict[str, Any] = {"color": "var(--muted)", "strokeWidth": 1, "strokeDash": [2, 3]}
 
 
 def diagrams(results: Results) -> list[Diagram]:
     """One for every contender whose calibration was read in bins; none without dense networks."""
-    label = next((k for k, spec in results.metrics.items() if spec.name == "ece"), None)
+    label = label_of(results, "ece")
     if label is None:
         return []
     found = []
@@ -63,7 +42,9 @@ def diagrams(results: Results) -> list[Diagram]:
             rungs = {target: _dots("tickets", bins) for target, bins in own.items() if bins}
             if dense and rungs:
                 name = named(setting, results)
-                found.append(Diagram(name, method, _dots("dense", dense), rungs))
+                said = f"Share of right answers against confidence: {results.methods[method]}"
+                own_dense = _dots("dense", dense)
+                found.append(Diagram("reliability", said, name, method, own_dense, rungs))
     return found
 
 
@@ -109,7 +90,7 @@ def spec() -> dict[str, Any]:
     ticks = alt.Axis(values=[0, 25, 50, 75, 100], labelFlush=False, labelOverlap="parity")
     scale = alt.Scale(domain=[0, 100], nice=False)
     x = alt.X("x:Q", scale=scale, axis=ticks, title="confidence, %")
-    y, low = (alt.Y(f"{end}:Q", scale=scale, axis=ticks, title="right, %") for end in ("y", "lo"))
+    vertical: dict[str, Any] = {"scale": scale, "axis": ticks, "title": "right, %"}
     area = alt.Scale(type="sqrt", domain=[0, 1], range=[8, 130])
     size = alt.Size("share:Q", legend=None, scale=area)
     tip = [
@@ -119,19 +100,6 @@ def spec() -> dict[str, Any]:
         alt.Tooltip("n:Q", title="answers", format=","),
         alt.Tooltip("share:Q", title="of all", format=".1%"),
     ]
-    diagonal = alt.Chart(alt.InlineData(DIAGONAL)).mark_line(**MARKS["diagonal"])
-    layers = [diagonal.encode(x, y)]
-    for who in ("dense", "tickets"):
-        own = alt.Chart(alt.NamedData("bins")).transform_filter(f"datum.who == '{who}'")
-        layers += [
-            own.mark_rule(**MARKS[f"{who}-bar"]).encode(x, low, alt.Y2("hi:Q")),
-            own.mark_line(**MARKS[f"{who}-line"]).encode(x, y),
-            own.mark_point(**MARKS[who], filled=True).encode(x, y, size, tooltip=tip),
-        ]
-    chart = alt.layer(*layers).properties(
-        width="container",
-        height=HEIGHT,
-        autosize=alt.AutoSizeParams(type="fit", contains="padding"),
-    )
-    made: dict[str, Any] = chart.to_dict(validate=False)
-    return {**made, "config": theme.vega()}
+    y = alt.Y("y:Q", **vertical)
+    diagonal = alt.Chart(alt.InlineData(DIAGONAL)).mark_line(**LINE).encode(x, y)
+    return small.spec(x, vertical, tip, size=[size], under=[diagonal])

@@ -11,7 +11,7 @@ from scratchcard.contracts import VOTING, Dimension
 from scratchcard.report import numbers, words
 from scratchcard.report.cells import named
 from scratchcard.report.curves import targets
-from scratchcard.report.phrases import empty_layers
+from scratchcard.report.phrases import empty_layers, touched, were_not_measured
 from scratchcard.report.words import NAMES
 from scratchcard.results import Cell, Measured, Results
 from scratchcard.verdict import Call, Ticket, Verdict, lineup
@@ -69,7 +69,8 @@ def _badge(
     results: Results, verdict: Verdict, tickets: Sequence[Ticket], dimension: Dimension
 ) -> Badge:
     if dimension in verdict.unmeasured:
-        return Badge(dimension, "Not measured yet", ())
+        voteless = touched(results, dimension)
+        return Badge(dimension, "No voting metric measured" if voteless else "Not measured yet", ())
     rows, reach = [], {}
     rungs = targets(results)
     for method in lineup(results):
@@ -146,7 +147,8 @@ def warnings(results: Results, verdict: Verdict) -> list[str]:
     elif seeds < 5:
         found.append(f"{words.count(seeds, 'seed')} only: the intervals are wide.")
     for dimension in verdict.unmeasured:
-        found.append(f"{dimension.capitalize()} was not measured, so no ticket can pass outright.")
+        unmeasured = were_not_measured(results, [dimension])
+        found.append(f"{unmeasured}, so no ticket can pass outright.")
     return found + _collapsed(results) + _missing(results)
 
 

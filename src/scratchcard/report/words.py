@@ -23,7 +23,6 @@ from scratchcard.report.numbers import (
     value,
 )
 from scratchcard.report.phrases import (
-    DIMENSIONS,
     dimension_words,
     doubt,
     losses,
@@ -249,8 +248,8 @@ def _caveats(results: Results, verdict: Verdict) -> list[str]:
     """What limits the sentences before: dimensions, failures."""
     said = []
     if verdict.unmeasured:
-        names = [DIMENSIONS[d] for d in verdict.unmeasured]
-        said.append(f"{were_not_measured(names)}, so no ticket can win everything yet.")
+        unmeasured = were_not_measured(results, verdict.unmeasured)
+        said.append(f"{unmeasured}, so no ticket can win everything yet.")
     unread = [m for m in results.networks if m.unread]
     waiting = [m for m in unread if set(m.unread.values()) == {NOT_RUN}]
     failed = sum(not m.readings for m in unread if m not in waiting)

@@ -44,8 +44,9 @@ class Ticket:
         measured: The same rule over the headline metrics of this study alone.
         why: What decided, in a few words.
         region: By accuracy; None if accuracy was not read.
-        dimensions: Per voting dimension a call, or None if it was not measured: worse if any of
-            its metrics is, better or matches if none can be worse by its margin, else undecided.
+        dimensions: Per voting dimension a call, or None if none of its metrics that votes was read:
+            worse if any of them is, better or matches if none can be worse by its margin, else
+            undecided.
         wins_all: The paper's LTH-PASS: at least as good as dense on every headline metric.
         no_worse: The same, read as "not worse by more than the margin" on the means.
     """
@@ -218,9 +219,13 @@ def _why(
     ]
     if read and not (worse or unsure):
         said.insert(0, f"no loss beyond the margin on {len(read)} headline metrics")
+    touched = {spec.dimension for spec in results.metrics.values()}
     unmeasured = [dimension for dimension, call in dimensions.items() if call is None]
-    if unmeasured:
-        said.append(f"not measured: {', '.join(unmeasured)}")
+    absent = {
+        "not measured": [d for d in unmeasured if d not in touched],
+        "no voting metric measured": [d for d in unmeasured if d in touched],
+    }
+    said += [f"{what}: {', '.join(names)}" for what, names in absent.items() if names]
     if seeds < planned:
         said.append(f"{planned - seeds} of {planned} seeds failed")
     return "; ".join(said)
