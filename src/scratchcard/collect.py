@@ -11,6 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scratchcard.contracts import Part, Reading
 from scratchcard.forgotten import most_forgotten
 from scratchcard.graph import Group, Network, Plan, Stage
@@ -43,11 +45,12 @@ def reading_to_json(reading: Reading) -> dict[str, Any]:
         "params": dict(reading.params),
         "parts": {label: asdict(part) for label, part in reading.parts.items()},
         "paired": [name for name in PAIRED if getattr(reading, name) is not None],
+        "pictures": bool(reading.pictures),
     }
 
 
 def read(store: Store, digest: str) -> Reading:
-    """The reading that a ``measure`` stage left, with its arrays."""
+    """The reading that a ``measure`` stage left, with its arrays but for pictures."""
     values = store.result(digest)
     arrays = store.arrays(digest, "paired") if values["paired"] else {}
     return Reading(
@@ -91,7 +94,22 @@ def collect(study: Study, plan: Plan, store: Store, failures: Path) -> Results:
             if spec.headline and spec.margin is not None
         },
     )
-    return replace(found, sheets=_sheets(found, plan, store))
+    return replace(
+        found, sheets=_sheets(found, plan, store), pictures=_pictures(found, store, done)
+    )
+
+
+def _pictures(
+    results: Results, store: Store, done: set[str]
+) -> dict[tuple[Cell, str], Mapping[str, np.ndarray]]:
+    """What metrics drew of the first seed of each cell."""
+    return {
+        (cell, label): store.arrays(digest, "pictures")
+        for cell, members in results.groups.items()
+        for label, digest in members[0].network.measures.items()
+        # Stores of old say nothing of pictures.
+        if digest in done and store.result(digest).get("pictures")
+    }
 
 
 def _sheets(results: Results, plan: Plan, store: Store) -> dict[Rung, tuple[Picture, ...]]:

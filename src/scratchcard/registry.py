@@ -1,6 +1,6 @@
-"""Names for methods, metrics, data sets and models, with "did you mean" and plug-ins.
+"""Names for methods, metrics, data and concept sets and models, with "did you mean" and plug-ins.
 
-The four registries are filled when a name is first looked up and only read afterwards.
+The registries are filled when a name is first looked up and only read afterwards.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 
 from scratchcard.contracts import (
     NEEDS,
+    ConceptsSpec,
     DatasetSpec,
     Dimension,
     Method,
@@ -112,6 +113,7 @@ def check_options(what: str, spec: Spec, given: Iterable[str]) -> None:
 METHODS: Registry[MethodSpec] = Registry("method", "scratchcard.pruning")
 METRICS: Registry[MetricSpec] = Registry("metric", "scratchcard.metrics")
 DATASETS: Registry[DatasetSpec] = Registry("data set kind", "scratchcard.data")
+CONCEPTS: Registry[ConceptsSpec] = Registry("concept set kind", "scratchcard.data.concepts")
 MODELS: Registry[ModelSpec] = Registry("model", "scratchcard.models")
 
 
@@ -283,6 +285,16 @@ def dataset(name: str, *, version: int = 1) -> Callable[[T], T]:
 
     def register(target: T) -> T:
         DATASETS.add(DatasetSpec(**Spec.common(name, version, target)))
+        return target
+
+    return register
+
+
+def concept_set(name: str, *, version: int = 1) -> Callable[[T], T]:
+    """Register a kind of concept set: a frozen dataclass derived from ``ConceptSource``."""
+
+    def register(target: T) -> T:
+        CONCEPTS.add(ConceptsSpec(**Spec.common(name, version, target)))
         return target
 
     return register

@@ -158,6 +158,7 @@ class Results:
         networks: All of them, failed ones too.
         margins: Label of each headline metric to the margin in force.
         sheets: By rung, the test images that its tickets forget, the most damaged first.
+        pictures: By cell and label of the metric, what it drew of the first seed's network.
     """
 
     study: str
@@ -170,6 +171,7 @@ class Results:
     controls: frozenset[str] = frozenset()
     together: Mapping[Cell, Together] = field(default_factory=dict)
     sheets: Mapping[Rung, tuple[Picture, ...]] = field(default_factory=dict)
+    pictures: Mapping[tuple[Cell, str], Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> Mapping[Cell, tuple[Measured, ...]]:

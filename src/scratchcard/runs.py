@@ -119,7 +119,7 @@ def prepare(study: Study, home: Path | str, device: str = "auto") -> Prepared:
     from scratchcard.data.corruptions.official import check_kinds
     from scratchcard.data.corruptions.official import files as official_files
     from scratchcard.data.files import fingerprint
-    from scratchcard.registry import DATASETS
+    from scratchcard.registry import CONCEPTS, DATASETS
 
     folder = Folder(Path(home), study.name)
     key = key_of(study.text, study.folders, device)
@@ -127,11 +127,12 @@ def prepare(study: Study, home: Path | str, device: str = "auto") -> Prepared:
     # A study stays on the kind of device it began on.
     kind = before.device if device == "auto" and before is not None else _device(device)
     sources = {
-        f"{table}.{label}": DATASETS.get(choice.kind).target(**choice.params).files()
-        for table, choices in (
-            ("data", study.data),
-            ("ood", study.ood),
-            ("transfer", study.transfer),
+        f"{table}.{label}": known.get(choice.kind).target(**choice.params).files()
+        for table, choices, known in (
+            ("data", study.data, DATASETS),
+            ("ood", study.ood, DATASETS),
+            ("transfer", study.transfer, DATASETS),
+            ("concepts", study.concepts, CONCEPTS),
         )
         for label, choice in choices.items()
     }

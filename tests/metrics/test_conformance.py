@@ -21,13 +21,23 @@ from scratchcard.testing.metric_cases import ODD_CASES, case, permuted
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "autoattack": {"steps": 5, "queries": 20},
+    "concepts-kept": {"itself": 1.0, "threshold": 0.0},
+    "explanation-agreement": {"itself": 1.0, "masks": 32},
+    "fidelity": {"masks": 32},
+    "fidelity-r2": {"masks": 32},
     "gradient-masking": {"steps": 5, "queries": 20},
     "latency": {"repeats": 2},
+    "loss-plane": {"placed": True, "points": 5},
     "mask-overlap": {"itself": 1.0},
     "mce": {"itself": 1.0},
     "mce-alexnet": {"classes": 1000},
     "mce-relative": {"itself": 1.0},
+    "noise-tolerance": {"placed": True, "draws": 2},
+    "stability": {"masks": 32},
+    "stability-noise": {"masks": 32},
     "transfer-attack": {"itself": None},
+    "weight-hessian-top": {"steps": 10},
+    "weight-hessian-trace": {"placed": True, "probes": 2},
 }
 """Of metrics that are slow, that no zero means equality for, or that want more."""
 

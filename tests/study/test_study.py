@@ -331,8 +331,8 @@ def test_every_mistake_at_once_with_its_line(tmp_path: Path) -> None:
         "images of 4 pixels are too small; take 32 or more",
         (18, "models.tiny.widht"): 'unknown option; did you mean "width"? (known: width)',
         (20, "trainng"): 'unknown key or table; did you mean "training"? (known: name, profile, '
-        "seeds, equal_budget, plugins, data, ood, transfer, models, methods, metrics, training, "
-        "ladder, pruning, corruptions, verdict)",
+        "seeds, equal_budget, plugins, data, ood, transfer, concepts, models, methods, metrics, "
+        "training, ladder, pruning, corruptions, verdict)",
         (24, "training.epochs"): 'must be a number, not "3"',
         (28, "ladder.rungs"): "listed twice: 6",
     }

@@ -24,6 +24,7 @@ NEEDS: Mapping[str, str] = {
     "test": "Images of the test split",
     "train": "Images of the training split, not augmented",
     "val": "Images of the validation split",
+    "concepts": "mapping from the name of each concept set to its Concepts: images with masks",
     "dense_logits": "Predictions of the dense twin on the test split",
     "dense_model": "the dense twin",
     "masks": "Masks of the network; of a dense one they keep everything",
@@ -33,12 +34,17 @@ NEEDS: Mapping[str, str] = {
     "corrupted_logits": "mapping from each kind of corruption to five Predictions, of severities "
     "1 to 5 of the test split",
     "corruption_baseline": "ErrorRates of the dense networks, averaged over the seeds",
+    "previous_model": "the network of the same method and seed at the ladder's sparsity before, "
+    "at the first the dense twin",
+    "other_models": "mapping from each other method at the same sparsity and seed to its network",
+    "all_models": "mapping from each seed to its network",
     "transfer": "mapping from the name of each other labelled data set to its training and test "
     "Images",
     "all_logits": "mapping from each seed to Predictions of its network on the test split",
     "all_dense_logits": "mapping from each seed to Predictions of its dense twin on the test split",
 }
 """What a metric may ask for, by the name of a positional parameter."""
+_OF_A_PAIR = ("dense_", "other_", "previous_")
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ class MetricSpec(Spec):
         """Of one network, of a pair (with its twin, or others), or of a group (all seeds)."""
         if any(need.startswith("all_") for need in self.needs):
             return "group"
-        return "pair" if any(n.startswith(("dense_", "other_")) for n in self.needs) else "network"
+        return "pair" if any(n.startswith(_OF_A_PAIR) for n in self.needs) else "network"
 
 
 @dataclass(frozen=True)
@@ -166,6 +172,11 @@ class MethodSpec(Spec):
 @dataclass(frozen=True)
 class DatasetSpec(Spec):
     """A kind of data set: a frozen dataclass derived from ``scratchcard.data.Dataset``."""
+
+
+@dataclass(frozen=True)
+class ConceptsSpec(Spec):
+    """A kind of concept set: a frozen dataclass derived from ``data.concepts.ConceptSource``."""
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class Reading:
         examples: One value per example in split order, whose mean is ``value``; else None.
         replicates: The statistic on resampled examples, the same resamples for every network
             (``stats.resamples``), so that differences of networks are paired; else None.
+        pictures: Small arrays by name that the report draws; no number depends on them.
     """
 
     value: float
@@ -98,6 +99,7 @@ class Reading:
     parts: Mapping[str, Part] = field(default_factory=dict)
     examples: np.ndarray | None = None
     replicates: np.ndarray | None = None
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class UserError(ValueError):

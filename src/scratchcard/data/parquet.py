@@ -66,8 +66,8 @@ class Parquet(Dataset):
         classes = len(self._classes(path))
         if self.size is not None:
             return Task(self.channels, self.size, self.size, classes)
-        _check_column(path, self.image)
-        with _pyarrow().ParquetFile(path) as file:
+        check_column(path, self.image)
+        with parquet_module().ParquetFile(path) as file:
             batch = next(file.iter_batches(batch_size=1, columns=[self.image]))
         named = next(_images(path, batch.column(0), np.zeros(1, dtype=np.int64)))
         first = open_image(named, self.channels, None)
@@ -95,8 +95,8 @@ class Parquet(Dataset):
                 f"{path} has the label {labels.max()}, but there are {len(classes)} classes, "
                 f"0 to {len(classes) - 1}; correct the file, or name the right label column"
             )
-        _check_column(path, self.image)
-        read = partial(_read, path, self.image)
+        check_column(path, self.image)
+        read = partial(read_images, path, self.image)
         return Encoded(torch.from_numpy(labels), read, self.channels, self.size)
 
     def _classes(self, path: Path) -> tuple[str, ...]:
@@ -104,8 +104,8 @@ class Parquet(Dataset):
         return names or tuple(str(k) for k in range(int(self._labels(path).max()) + 1))
 
     def _labels(self, path: Path) -> np.ndarray:
-        _check_column(path, self.label)
-        column = _pyarrow().read_table(path, columns=[self.label]).column(0)
+        check_column(path, self.label)
+        column = parquet_module().read_table(path, columns=[self.label]).column(0)
         labels = column.to_numpy()
         if not len(labels) or labels.dtype.kind not in "iu" or labels.min() < 0:
             raise UserError(
@@ -117,7 +117,7 @@ class Parquet(Dataset):
         return np.array(labels, dtype=np.int64)
 
 
-def _pyarrow() -> Any:
+def parquet_module() -> Any:
     """The module ``pyarrow.parquet``."""
     try:
         import pyarrow.parquet
@@ -127,7 +127,7 @@ def _pyarrow() -> Any:
 
 
 def _schema(path: Path) -> Any:
-    parquet = _pyarrow()
+    parquet = parquet_module()
     import pyarrow
 
     try:
@@ -136,7 +136,8 @@ def _schema(path: Path) -> Any:
         raise UserError(f"{path} is not a Parquet file ({error})") from error
 
 
-def _check_column(path: Path, column: str) -> None:
+def check_column(path: Path, column: str) -> None:
+    """Refuse, with a ``UserError``, a file without that column."""
     columns = _schema(path).names
     if column not in columns:
         raise UserError(
@@ -153,8 +154,9 @@ def _names(path: Path, label: str) -> tuple[str, ...] | None:
     return tuple(str(name) for name in names) if names else None
 
 
-def _read(path: Path, column: str, index: np.ndarray) -> Iterator[Named]:
-    return _images(path, _pyarrow().read_table(path, columns=[column]).column(0), index)
+def read_images(path: Path, column: str, index: np.ndarray) -> Iterator[Named]:
+    """The pictures in some rows of a column, with a name for messages."""
+    return _images(path, parquet_module().read_table(path, columns=[column]).column(0), index)
 
 
 def _images(path: Path, structs: Any, index: np.ndarray) -> Iterator[Named]:

@@ -14,6 +14,7 @@ from torch import nn
 from scratchcard.contracts import NEEDS, ErrorRates, MetricSpec, Reading, Task, UserError
 from scratchcard.contracts.corruptions import SEVERITIES, STANDARD
 from scratchcard.data.base import Images
+from scratchcard.data.concepts import Concepts, own_concepts
 from scratchcard.data.corruptions import corrupt
 from scratchcard.data.pictures import fit
 from scratchcard.masks import Masks
@@ -93,7 +94,10 @@ def measure(
     val: Data | None = None,
     ood: Mapping[str, Data] | None = None,
     transfer: Mapping[str, tuple[Data, Data]] | None = None,
+    concepts: Mapping[str, Concepts] | None = None,
     dense: nn.Module | None = None,
+    previous: nn.Module | None = None,
+    networks: Mapping[str, nn.Module] | None = None,
     masks: Masks | None = None,
     others: Mapping[str, Masks] | None = None,
     profile: str = "default",
@@ -112,7 +116,10 @@ def measure(
         ood: Name of each out-of-distribution set to its images; labels are not needed.
         transfer: Name of each other labelled data set to its training and test images, of the
             shape of ``test``; a named data set is made to fit, as in a study.
+        concepts: Name of each concept set to the set; those of the test images if left out.
         dense: The dense twin, for metrics of a pair, and to count its corruption errors as 1.
+        previous: The network of the sparsity before, for metrics of successive rounds.
+        networks: Other networks of the same sparsity, by a name.
         masks: Which weights live; found by themselves (the prunable weights that are not zero).
         others: Masks of other networks, by a name, for metrics that compare masks.
         profile: ``"default"``, or ``"paper"`` for the constants of the official code.
@@ -138,7 +145,10 @@ def measure(
         val=val,
         ood=ood,
         transfer=transfer,
+        concepts=concepts,
         dense=dense,
+        previous=previous,
+        networks=networks,
         masks=masks,
         others=others,
     )
@@ -153,7 +163,10 @@ def providers(
     val: Data | None = None,
     ood: Mapping[str, Data] | None = None,
     transfer: Mapping[str, tuple[Data, Data]] | None = None,
+    concepts: Mapping[str, Concepts] | None = None,
     dense: nn.Module | None = None,
+    previous: nn.Module | None = None,
+    networks: Mapping[str, nn.Module] | None = None,
     masks: Masks | None = None,
     others: Mapping[str, Masks] | None = None,
 ) -> dict[str, Callable[[], Any]]:
@@ -187,6 +200,7 @@ def providers(
         "model": lambda: copy.deepcopy(model).eval(),
         "test": lambda: images,
         "corrupted_logits": lambda: corrupted(model),
+        "concepts": lambda: concepts or {"own": own_concepts(images).informative()},
         "masks": lambda: masks if masks is not None else Masks.alive(model),
     }
     if train is not None:
@@ -206,6 +220,10 @@ def providers(
         }
     if others is not None:
         found["other_masks"] = lambda: others
+    if previous is not None:
+        found["previous_model"] = lambda: copy.deepcopy(previous).eval()
+    if networks is not None:
+        found["other_models"] = lambda: {k: copy.deepcopy(v).eval() for k, v in networks.items()}
     if dense is not None:
         found["dense_logits"] = partial(predict, dense, images)
         found["dense_model"] = lambda: copy.deepcopy(dense).eval()

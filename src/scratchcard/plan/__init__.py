@@ -24,8 +24,9 @@ def build(study: Study, fingerprints: Mapping[str, str], device: str = "cpu") ->
 
     Args:
         study: What to do.
-        fingerprints: ``"data.LABEL"``, ``"ood.LABEL"``, ``"transfer.LABEL"`` and, of official
-            corrupted sets, ``"corruptions.LABEL"`` to the fingerprint of their files.
+        fingerprints: ``"data.LABEL"``, ``"ood.LABEL"``, ``"transfer.LABEL"``,
+            ``"concepts.LABEL"`` and, of official corrupted sets, ``"corruptions.LABEL"`` to the
+            fingerprint of their files.
         device: Kind of device, ``"cpu"`` or ``"cuda"``. It is part of a network's identity, so a
             twin and its tickets never mix kinds of device.
     """
@@ -40,11 +41,22 @@ def build(study: Study, fingerprints: Mapping[str, str], device: str = "cpu") ->
             label: builder.data("transfer", choice, fingerprints, {"source": images})
             for label, choice in study.transfer.items()
         }
+        concepts = builder.concepts(fingerprints, images)
         corrupted = builder.corrupted(data, fingerprints, images)
         for model in study.models.values():
             trained = [
                 Twins(
-                    Place(builder, data.label, model, seed, images, ood, transfer, corrupted)
+                    Place(
+                        builder,
+                        data.label,
+                        model,
+                        seed,
+                        images,
+                        ood,
+                        transfer,
+                        concepts,
+                        corrupted,
+                    )
                 ).train()
                 for seed in study.seeds
             ]
@@ -66,6 +78,7 @@ def plugin_files(study: Study) -> list[Path]:
         (registry.DATASETS, study.data),
         (registry.DATASETS, study.ood),
         (registry.DATASETS, study.transfer),
+        (registry.CONCEPTS, study.concepts),
         (registry.MODELS, study.models),
         (registry.METHODS, study.methods),
         (registry.METRICS, study.metrics),

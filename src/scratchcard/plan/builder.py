@@ -16,6 +16,7 @@ from scratchcard.study import Choice, Study
 VERSIONS = {
     "data": 1,
     "corrupt": 1,
+    "concepts": 1,
     "train": 1,
     "mask": 1,
     "logits": 1,
@@ -88,6 +89,26 @@ class Builder:
             cost=1,
             local={"table": table, **_options_and_paths(choice)},
         )
+
+    def concepts(self, fingerprints: Mapping[str, str], images: str) -> dict[str, str]:
+        """The concept sets for a data set's networks: label to digest; none if nobody asks."""
+        if not self._needed("concepts"):
+            return {}
+        return {
+            label: self.add(
+                "concepts",
+                (spec := registry.CONCEPTS.get(choice.kind)),
+                {
+                    **identity(spec, choice.params),
+                    "fingerprint": fingerprints[f"concepts.{label}"],
+                },
+                {"source": images},
+                label=f"concepts {label}",
+                cost=1,
+                local=_options_and_paths(choice),
+            )
+            for label, choice in self.study.concepts.items()
+        }
 
     def corrupted(
         self, choice: Choice, fingerprints: Mapping[str, str], images: str

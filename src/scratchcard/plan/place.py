@@ -27,6 +27,7 @@ class Place:
         images: Digest of the data set.
         ood: Label to digest of each out-of-distribution set.
         transfer: Label to digest of each other labelled data set.
+        concepts: Label to digest of each concept set; empty where no metric wants them.
         corrupted: Kind of corruption to the digests of the test images at severities 1 to 5; empty
             where no metric wants them, or such images cannot be corrupted.
     """
@@ -38,6 +39,7 @@ class Place:
     images: str
     ood: Mapping[str, str]
     transfer: Mapping[str, str]
+    concepts: Mapping[str, str]
     corrupted: Mapping[str, tuple[str, ...]]
 
     @property

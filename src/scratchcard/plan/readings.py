@@ -12,6 +12,9 @@ from scratchcard.plan.builder import identity
 from scratchcard.plan.place import Place
 from scratchcard.study import Choice
 
+OF_ALL_SEEDS = {"all_logits": "logits", "all_dense_logits": "dense_logits", "all_models": "model"}
+"""Needs of a group to what is needed of each of its networks."""
+
 
 @dataclass(frozen=True)
 class Readings:
@@ -25,7 +28,11 @@ class Readings:
         mask: Digest of what holds its mask; None of the twin.
         twin: Digest of the dense twin's training.
         baseline: Digest of the dense networks' error rates; empty where nothing is corrupted.
-        others: Label of other methods to the digest of what holds their mask at this sparsity.
+        previous: Digest of the training of the method's ticket at the sparsity before, or of the
+            twin's.
+        other_masks: Label of other methods to the digest of what holds their mask at this
+            sparsity.
+        other_models: Label of other methods to the digest of their training at this sparsity.
     """
 
     place: Place
@@ -35,7 +42,9 @@ class Readings:
     mask: str | None
     twin: str
     baseline: str
-    others: Mapping[str, str] = field(default_factory=dict)
+    previous: str = ""
+    other_masks: Mapping[str, str] = field(default_factory=dict)
+    other_models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -52,7 +61,7 @@ class Readings:
                 continue
             inputs: dict[str, str] = {}
             for need in spec.needs:
-                inputs |= self._need(need)
+                inputs |= self.need(need)
             measures[label] = _measure(place, f"{self.name} · {place.where}", choice, spec, inputs)
         network = Network(
             place.data,
@@ -66,7 +75,7 @@ class Readings:
         )
         place.builder.networks.append(network)
 
-    def _need(self, need: str) -> dict[str, str]:
+    def need(self, need: str) -> dict[str, str]:
         """Where a metric's need comes from: role to digest."""
         place, images = self.place, self.place.images
         match need:
@@ -90,14 +99,20 @@ class Readings:
                 return {f"{need}.{label}": other for label, other in place.ood.items()}
             case "transfer":
                 return {f"{need}.{label}": other for label, other in place.transfer.items()}
+            case "concepts":
+                return {f"{need}.{label}": other for label, other in place.concepts.items()}
             case "model":
                 return {need: self.weights}
             case "dense_model":
                 return {need: self.twin}
+            case "previous_model":
+                return {need: self.previous}
             case "masks":
                 return {need: self.mask or self.weights}
             case "other_masks":
-                return {f"{need}.{label}": digest for label, digest in self.others.items()}
+                return {f"{need}.{label}": digest for label, digest in self.other_masks.items()}
+            case "other_models":
+                return {f"{need}.{label}": digest for label, digest in self.other_models.items()}
             case _:  # test, train, val: splits of the data, already an input
                 return {}
 
@@ -131,11 +146,10 @@ def group(networks: Sequence[Readings]) -> None:
         if spec.scope != "group" or first.mask is None:
             continue
         inputs: dict[str, str] = {}
-        for one in networks:
-            images, seed = one.place.images, one.place.seed
-            own = one.place.logits(one.name, one.weights, images, "test")
-            dense = one.place.logits("dense", one.twin, images, "test")
-            inputs |= {f"all_logits.{seed}": own, f"all_dense_logits.{seed}": dense}
+        for need in OF_ALL_SEEDS.keys() & set(spec.needs):
+            for one in networks:
+                (digest,) = one.need(OF_ALL_SEEDS[need]).values()
+                inputs[f"{need}.{one.place.seed}"] = digest
         where = f"{first.name} · {place.data} · {place.model.label} · all seeds"
         measures[label] = _measure(place, where, choice, spec, inputs)
     if measures:

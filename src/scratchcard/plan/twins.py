@@ -37,13 +37,13 @@ class Trained:
             baseline: Digest of the dense networks' error rates under corruption, or empty.
         """
         yield Readings(self.place, "dense", 0.0, self.twin, None, self.twin, baseline)
-        for ticket in self.tickets:
-            others = {
-                other.label: other.mask
+        previous: dict[str, str] = {}
+        for ticket in sorted(self.tickets, key=lambda ticket: ticket.target):
+            others = [
+                other
                 for other in self.tickets
                 if other.target == ticket.target and other.label != ticket.label
-                if other.label in self.with_masks
-            }
+            ]
             yield Readings(
                 self.place,
                 ticket.label,
@@ -52,8 +52,11 @@ class Trained:
                 ticket.mask,
                 self.twin,
                 baseline,
-                others,
+                previous.get(ticket.label, self.twin),
+                {other.label: other.mask for other in others if other.label in self.with_masks},
+                {other.label: other.weights for other in others},
             )
+            previous[ticket.label] = ticket.weights
 
 
 class Twins:

@@ -1,4 +1,4 @@
-"""What a stage does: load data, corrupt it, train, choose a mask, take logits, measure.
+"""What a stage does: data and corruptions, concepts, training, masks, logits, measuring.
 
 ``execute`` is all that an engine calls; it reads inputs from the store and commits one result.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from scratchcard.graph import Stage
 from scratchcard.provenance import provenance
 from scratchcard.registry import load_plugins
+from scratchcard.stages.concepts import make_concepts
 from scratchcard.stages.corrupt import corrupt_images
 from scratchcard.stages.data import load
 from scratchcard.stages.mask import choose_mask
@@ -26,6 +27,7 @@ __all__ = ["execute"]
 RUN: Mapping[str, Callable[[Work], Outcome]] = {
     "data": load,
     "corrupt": corrupt_images,
+    "concepts": make_concepts,
     "train": train_network,
     "mask": choose_mask,
     "logits": predict,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from scratchcard.collect import reading_to_json
 from scratchcard.contracts import ErrorRates, NotApplicable, Task
 from scratchcard.contracts.corruptions import unfit
@@ -13,6 +15,7 @@ from scratchcard.masks import Masks
 from scratchcard.metrics.measure import call, options
 from scratchcard.probe import Predictions
 from scratchcard.registry import METRICS
+from scratchcard.stages.concepts import concepts_of
 from scratchcard.stages.work import Outcome, Work, tuples
 
 
@@ -27,7 +30,8 @@ def measure(work: Work) -> Outcome:
         return {"not_applicable": str(reason)}, {}
     examples = {"examples": reading.examples, "replicates": reading.replicates}
     kept = {name: array for name, array in examples.items() if array is not None}
-    return reading_to_json(reading), {"paired": kept} if kept else {}
+    groups = {"paired": kept, "pictures": reading.pictures}
+    return reading_to_json(reading), {name: group for name, group in groups.items() if group}
 
 
 def _providers(work: Work) -> dict[str, Callable[[], Any]]:
@@ -47,10 +51,17 @@ def _providers(work: Work) -> dict[str, Callable[[], Any]]:
             label: tuple(work.images(split, f"transfer.{label}") for split in ("train", "test"))
             for label in _labelled(work, "transfer")
         },
+        "concepts": lambda: {
+            label: concepts_of(work.store.root, digest, work.device)
+            for label, digest in _labelled(work, "concepts").items()
+        },
         "all_logits": lambda: _by_seed(work, "all_logits"),
         "all_dense_logits": lambda: _by_seed(work, "all_dense_logits"),
         "model": lambda: work.network("model"),
         "dense_model": lambda: work.network("dense_model"),
+        "previous_model": lambda: work.network("previous_model"),
+        "other_models": lambda: _networks(work, "other_models"),
+        "all_models": lambda: {int(s): net for s, net in _networks(work, "all_models").items()},
         "masks": lambda: _masks(work),
         "other_masks": lambda: {
             label: work.masks_of(digest) for label, digest in _labelled(work, "other_masks").items()
@@ -95,6 +106,10 @@ def _baseline(work: Work) -> ErrorRates:
 
 def _by_seed(work: Work, need: str) -> dict[int, Predictions]:
     return {int(s): work.predictions(f"{need}.{s}", "test") for s in _labelled(work, need)}
+
+
+def _networks(work: Work, need: str) -> dict[str, nn.Module]:
+    return {label: work.network(f"{need}.{label}") for label in _labelled(work, need)}
 
 
 def _masks(work: Work) -> Masks:

@@ -41,10 +41,11 @@ class Study(Head):
     """Data sets x models x methods x ladder x seeds, and what is measured.
 
     Attributes:
-        data: What networks are trained and tested on; this and the next five by label.
+        data: What networks are trained and tested on; this and the next six by label.
         tasks: What a model of each data set must fit.
         ood: Out-of-distribution sets.
         transfer: Other labelled data sets, on which features are probed.
+        concepts: Concept sets, for network dissection.
         models: Architectures.
         methods: Pruning methods.
         metrics: What is measured.
@@ -63,6 +64,7 @@ class Study(Head):
     tasks: Mapping[str, Task]
     ood: Mapping[str, Choice]
     transfer: Mapping[str, Choice]
+    concepts: Mapping[str, Choice]
     models: Mapping[str, Choice]
     methods: Mapping[str, Choice]
     metrics: Mapping[str, Choice]
@@ -213,7 +215,7 @@ class _Reader:
     def _choices(
         self, training: Training | None, ladder: Ladder | None, pruning: Pruning | None
     ) -> dict[str, Any]:
-        """The five sections of choices, checked against each other."""
+        """The sections of choices, checked against each other."""
         profile: Profile = "paper" if self.raw.get("profile") == "paper" else "default"
         chooser = Chooser(self.problems, profile, self.folders)
         for name, example in _REQUIRED.items():
@@ -223,11 +225,13 @@ class _Reader:
         data = chooser.section("data", raw.get("data", {}), registry.DATASETS)
         ood = chooser.section("ood", raw.get("ood", {}), registry.DATASETS)
         transfer = chooser.section("transfer", raw.get("transfer", {}), registry.DATASETS)
+        concepts = chooser.section("concepts", raw.get("concepts", ["own"]), registry.CONCEPTS)
         models = chooser.section("models", raw.get("models", {}), registry.MODELS)
         methods = chooser.section("methods", raw.get("methods", {}), registry.METHODS)
         sets = tried("data", data, registry.DATASETS, _ask_files_and_task, self.problems)
         tried("ood", ood, registry.DATASETS, lambda dataset: dataset.files(), self.problems)
         tried("transfer", transfer, registry.DATASETS, _ask_files_and_task, self.problems)
+        tried("concepts", concepts, registry.CONCEPTS, lambda kind: kind.files(), self.problems)
         self._check_held_out(ood, sets)
         tasks = {label: dataset.task() for label, dataset in sets.items()}
         kinds = pruning.prunable if pruning else ()
@@ -242,6 +246,7 @@ class _Reader:
             "tasks": tasks,
             "ood": ood,
             "transfer": transfer,
+            "concepts": concepts,
             "models": models,
             "methods": methods,
             "metrics": self._metrics(chooser, sets),
@@ -294,7 +299,7 @@ class _Reader:
 
 _KEYS = (
     *Head.model_fields,
-    *("data", "ood", "transfer", "models", "methods", "metrics"),
+    *("data", "ood", "transfer", "concepts", "models", "methods", "metrics"),
     *("training", "ladder", "pruning", "corruptions", "verdict"),
 )
 _REQUIRED: Mapping[str, str] = {

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from scratchcard.contracts import ErrorRates
 from scratchcard.contracts.corruptions import SEVERITIES, STANDARD
 from scratchcard.data.base import Images
+from scratchcard.data.concepts import Concepts
 from scratchcard.masks import Masks
 from scratchcard.metrics.measure import providers
 from scratchcard.probe import Predictions, floats, logits
@@ -183,8 +184,12 @@ def given(
         "corruption_baseline": cache(lambda: _error_rates(dense, test)),
         "ood_classes": dict,
         "transfer": lambda: {"other": (images(n, even, shape, "other"), test)},
-        "all_logits": cache(lambda: _group(model, test, seeds)),
-        "all_dense_logits": cache(lambda: _group(dense, test, seeds)),
+        "concepts": cache(lambda: {"own": _concepts(test)}),
+        "previous_model": lambda: dense,
+        "other_models": lambda: {"dense": dense, "reinitialised": _noisy(model, 1)},
+        "all_models": cache(lambda: _group(model, seeds)),
+        "all_logits": cache(lambda: _predicted(_group(model, seeds), test)),
+        "all_dense_logits": cache(lambda: _predicted(_group(dense, seeds), test)),
     }
 
 
@@ -206,6 +211,15 @@ def shuffled(available: Available) -> Available:
         | {"test": lambda: test.take(order)}
         | {need: lambda need=need: moved(available[need]()) for need in needs}
     )
+
+
+def _concepts(images: Images) -> Concepts:
+    """The images, each with its darker and its lighter pixels and a random half of them."""
+    bright = images.floats().mean(dim=1).numpy() > 0.5
+    stream = torch_stream(0, "check_metric", "concepts")
+    random = (torch.rand(bright.shape, generator=stream) < 0.5).numpy()
+    masks = np.stack([~bright, bright, random])
+    return Concepts.of(images, ("dark", "light", "any"), ("colour", "colour", "texture"), masks)
 
 
 def _half(model: nn.Module) -> Masks:
@@ -245,16 +259,21 @@ def _error_rates(model: nn.Module, test: Images) -> ErrorRates:
     )
 
 
-def _group(model: nn.Module, test: Images, seeds: int) -> dict[int, Predictions]:
-    """By seed: of the network, and of copies with noise on its weights."""
-    found = {}
-    for seed in range(seeds):
-        other, stream = copy.deepcopy(model), torch_stream(seed, "check_metric", "group")
-        for parameter in other.parameters():
-            noise = torch.randn(parameter.shape, generator=stream)
-            parameter.data *= 1 + 0.1 * noise * (seed > 0)
-        found[seed] = _predictions(other, test.pixels, test.labels)
-    return found
+def _group(model: nn.Module, seeds: int) -> dict[int, nn.Module]:
+    """By seed: the network, and copies with noise on its weights."""
+    return {seed: _noisy(model, seed) if seed else model for seed in range(seeds)}
+
+
+def _noisy(model: nn.Module, seed: int) -> nn.Module:
+    """A copy whose weights are a tenth off."""
+    other, stream = copy.deepcopy(model), torch_stream(seed, "check_metric", "group")
+    for parameter in other.parameters():
+        parameter.data *= 1 + 0.1 * torch.randn(parameter.shape, generator=stream)
+    return other
+
+
+def _predicted(group: Mapping[int, nn.Module], test: Images) -> dict[int, Predictions]:
+    return {s: _predictions(net, test.pixels, test.labels) for s, net in group.items()}
 
 
 def with_one(found: Mapping[str, np.ndarray], value: float) -> dict[str, np.ndarray]:
