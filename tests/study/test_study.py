@@ -242,6 +242,15 @@ def test_without_metrics_every_one_whose_needs_are_met() -> None:
     assert list(study(metrics=["churn"]).metrics) == ["churn"]
 
 
+def test_a_star_is_all_that_would_be_measured_beside_what_is_named() -> None:
+    both = study(metrics={"*": {}, "ece": {"bins": 3}, "ece-20": {"kind": "ece", "bins": 20}})
+    assert list(both.metrics) == ["accuracy", "churn", "ece", "ece-20"]
+    assert both.metrics["ece"].params["bins"] == 3
+    assert list(study(metrics=["*"]).metrics) == list(study("metrics").metrics)
+    with pytest.raises(StudyError, match=r"metrics\.\*: takes no options"):
+        study(metrics={"*": {"bins": 3}})
+
+
 def test_paths_are_found_under_the_data_root_then_beside_the_study(tmp_path: Path) -> None:
     root, beside = tmp_path / "root", tmp_path / "beside"
     for place in (root / "a", beside / "a", beside / "b"):
@@ -484,7 +493,7 @@ def test_the_demo_shows_every_key_and_only_right_ones(real: None) -> None:
     for key in (*Study.model_fields, *Training.model_fields, *Ladder.model_fields, "prunable"):
         assert key in text or key in ("tasks", "text", "source", "folders")
     step = text.replace('schedule = "one-cycle"', 'schedule = "step"')
-    for comment in ("milestones", "gamma", "metrics", "held_out", "[ood.uniform"):
+    for comment in ("milestones", "gamma", "netdissect", "held_out", "[ood.uniform"):
         assert f"\n# {comment}" in step
         step = step.replace(f"\n# {comment}", f"\n{comment}")
     found = Study.parse(step)

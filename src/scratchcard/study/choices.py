@@ -60,10 +60,21 @@ class Chooser:
     profile: Profile
     folders: tuple[Path, ...]
 
-    def section(self, name: str, raw: object, registry: Registry[S]) -> dict[str, Choice]:
-        """The choices of a section that are right, by label in the order of the file."""
+    def section(
+        self, name: str, raw: object, registry: Registry[S], *, but: str = ""
+    ) -> dict[str, Choice]:
+        """The choices of a section that are right, by label in the order of the file.
+
+        Args:
+            name: Of the section.
+            raw: What the file says.
+            registry: Where kinds are found.
+            but: A label that is no choice.
+        """
         choices = {}
         for label, options in self._tables(name, raw).items():
+            if label == but:
+                continue
             path = (name, label)
             if not _LABEL.fullmatch(label) or label in _RESERVED:
                 self.problems.add(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
@@ -263,18 +263,30 @@ class _Reader:
                     )
 
     def _metrics(self, chooser: Chooser, sets: Mapping[str, Any]) -> dict[str, Choice]:
-        """The metrics that are named, or else all whose needs are met."""
+        """The metrics that are named; without any, or beside ``"*"``, all whose needs are met."""
         tables = {name for name in ("ood", "transfer") if self.raw.get(name)}
-        if "metrics" in self.raw:
-            if self.raw["metrics"] in ([], {}):
-                self.problems.add(
-                    ("metrics",), "is empty; without it, all that can be are measured"
-                )
-            choices = chooser.section("metrics", self.raw["metrics"], registry.METRICS)
-            for label, choice in choices.items():
-                for message in lacks(registry.METRICS.get(choice.kind).needs, tables, sets):
-                    self.problems.add(("metrics", label), message)
-            return choices
+        raw = self.raw.get("metrics", [EVERY])
+        if raw in ([], {}):
+            self.problems.add(("metrics",), "is empty; without it, all that can be are measured")
+        if isinstance(raw, dict) and raw.get(EVERY):
+            self.problems.add(
+                ("metrics", EVERY), "takes no options; name the metrics that want some"
+            )
+        named = chooser.section("metrics", raw, registry.METRICS, but=EVERY)
+        for label, choice in named.items():
+            for message in lacks(registry.METRICS.get(choice.kind).needs, tables, sets):
+                self.problems.add(("metrics", label), message)
+        if not isinstance(raw, list | dict) or EVERY not in raw:
+            return named
+        both = {**self._default(chooser, tables, sets), **named}
+        return dict(
+            sorted(both.items(), key=lambda item: _rank(registry.METRICS.get(item[1].kind)))
+        )
+
+    def _default(
+        self, chooser: Chooser, tables: Container[str], sets: Mapping[str, Any]
+    ) -> dict[str, Choice]:
+        """Every metric whose needs are met, and that is not costly."""
         choices = {}
         for spec in sorted(map(registry.METRICS.get, registry.METRICS.names()), key=_rank):
             params = chooser.defaults(spec)
@@ -297,6 +309,8 @@ class _Reader:
                 self.problems.add(path, unknown("metric", label, voters))
 
 
+EVERY = "*"
+"""Among the metrics of a study: all that are not costly, beside those that are named."""
 _KEYS = (
     *Head.model_fields,
     *("data", "ood", "transfer", "concepts", "models", "methods", "metrics"),

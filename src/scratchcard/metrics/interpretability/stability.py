@@ -27,7 +27,6 @@ from scratchcard.stats import mean_reading
     margin=0.10,
     scale="log",
     paper={"images": 100, "masks": 1000},
-    costly=True,
     caution=(
         "Squared probabilities: weak and unconfident networks win, and no input is changed. Read "
         "it beside accuracy, its own part size and stability-noise."

@@ -30,7 +30,7 @@ from scratchcard.stats import statistic_reading
     title="Connectivity barrier",
     dimension="landscape",
     better="lower",
-    unit="",
+    unit="fraction",
     costly=True,
     caution=(
         "The highest of several noisy points: on few images above 0 without any barrier. A ticket "

@@ -25,7 +25,6 @@ from scratchcard.stats import mean_reading
     headline=True,
     margin=0.25,
     scale="log",
-    costly=True,
     paper={"images": 200, "first": True, "probes": 100},
     caution=(
         "A network that is certain of every training image, or of none, is flat: read it beside "

@@ -28,7 +28,6 @@ from scratchcard.registry import metric
     headline=True,
     margin=0.25,
     scale="log",
-    costly=True,
     paper={"images": 200, "first": True, "probes": 100},
     caution=(
         "Raw traces of networks of different sparsity are sums over different numbers of weights, "
