@@ -21,7 +21,7 @@ LAYERS = [
     ["plan", "snapshot", "folder"],
     ["models", "data", "masks", "guard", "structure", "connectivity", "probe", "stats"],
     ["pruning", "metrics", "training"],
-    ["results", "long_table", "forgotten", "collect", "verdict", "stages"],
+    ["results", "long_table", "forgotten", "agreement", "collect", "verdict", "stages"],
     ["engines", "report"],
     ["estimate", "explain", "testing"],
     ["runs", "live"],

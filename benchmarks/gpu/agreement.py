@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,16 @@ from scratchcard.study import Training
 from scratchcard.training import Clock, Trainee, optimizer_of, train
 
 TASK = Task(3, 32, 32, 10)
+INSIDE: dict[str, dict[str, Any]] = {
+    "fidelity": {"images": 32, "masks": 64},
+    "stability": {"images": 32, "masks": 64},
+    "netdissect": {},
+    "weight-hessian-trace": {"images": 64, "probes": 4},
+    "weight-hessian-top": {"images": 64},
+    "input-hessian-trace": {"images": 64},
+    "noise-tolerance": {"images": 64, "draws": 2},
+}
+"""Metrics of what a network is like inside, with sizes that a CPU does in seconds."""
 RECIPE = Training(epochs=1, batch_size=128, crop=4, flip=True)
 
 
@@ -72,6 +83,18 @@ def corrupted(images: Images, other: str) -> tuple[float, float]:
     return differ, seconds[0] / seconds[1]
 
 
+def inside(one: torch.nn.Module, two: torch.nn.Module, images: Images, other: str) -> float:
+    """Largest relative gap of metrics of explanations, concepts and the loss, equal weights."""
+    few, gap = images.take(torch.arange(96)), 0.0
+    for name, options in INSIDE.items():
+        here, there = (
+            measure(net, name, few.to(device), train=few.to(device), **options).value
+            for net, device in ((one, "cpu"), (two, other))
+        )
+        gap = max(gap, abs(here - there) / max(abs(here), 1e-9))
+    return gap
+
+
 def main() -> int:
     """Compare, print, and say whether all is well."""
     other = "cuda" if torch.cuda.is_available() else "cpu"
@@ -95,6 +118,10 @@ def main() -> int:
         "FGSM accuracy of equal weights, images that differ": (abs(fgsm[0] - fgsm[1]) * 512, 1.0),
         "pixels of a kind of corruption that differ, share": (differ, 0.01),
         "corruption error of equal weights, gap": (abs(errors[0] - errors[1]), 1e-3),
+        "explanations, concepts and Hessians of equal weights, largest relative gap": (
+            inside(one.model, two.model, images, other),
+            0.01,
+        ),
         "training loss of an epoch, gap": (
             abs(one.history[0]["loss"] - two_history[0]["loss"]),
             0.02,

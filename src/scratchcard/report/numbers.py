@@ -108,6 +108,15 @@ def signed(number: float) -> str:
     return "0.0" if text[1:] == "0.0" else text
 
 
+def two(number: float) -> str:
+    """Two decimals.
+
+    >>> two(0.934), two(-0.4), two(-0.001)
+    ('0.93', '\u22120.40', '0.00')
+    """
+    return f"{MINUS if number <= -0.005 else ''}{abs(number):.2f}"
+
+
 def count(number: int, noun: str) -> str:
     """``1 seed``, ``5 seeds``, ``1,250 networks``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

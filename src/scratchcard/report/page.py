@@ -20,11 +20,14 @@ from markupsafe import Markup
 
 from scratchcard.long_table import csv_text, long_table
 from scratchcard.report import (
+    agreement,
     attack,
     charts,
+    concepts,
     corruption,
     curves,
     dimensions,
+    explanations,
     guide,
     parts,
     plots,
@@ -32,10 +35,12 @@ from scratchcard.report import (
     reliability,
     sheets,
     small,
+    surface,
     tables,
     theme,
     words,
 )
+from scratchcard.report.album import Album
 from scratchcard.report.cells import named
 from scratchcard.report.summary import GLYPHS, badges, chosen_rung, controls, facts, warnings
 from scratchcard.results import Results
@@ -60,6 +65,7 @@ def render(
     panels = plots.panels(results, verdict)
     kinds = (corruption.curves(results), attack.curves(results), reliability.diagrams(results))
     diagrams = [diagram for some in kinds for diagram in some]
+    album = Album()
     looks = theme.looks(lineup(results), results.controls)
     judged = sorted(
         verdict.tickets if voters(results) else (), key=lambda t: t.method in results.controls
@@ -96,6 +102,11 @@ def render(
         corruption=corruption.tables(results),
         attack=attack.tables(results),
         diagrams=_diagrams(results, diagrams),
+        surfaces=surface.plots(results),
+        album=album,
+        explanations=explanations.sheets(results, album),
+        concepts=concepts.tables(results, album),
+        agreement=agreement.maps(results),
         numbers=[
             {"name": named(setting, results), "chapters": readings.numbers(results, setting)}
             for setting in results.settings

@@ -20,6 +20,7 @@ from scratchcard.report.numbers import (
     moved,
     percent,
     signed,
+    two,
     value,
 )
 from scratchcard.report.phrases import (
@@ -56,6 +57,7 @@ __all__ = [
     "sentences",
     "signed",
     "ticket_sentence",
+    "two",
     "value",
 ]
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from scratchcard.contracts import Task, UserError
-from scratchcard.data import Images, Splits
+from scratchcard.data import Images, Splits, fingerprint
 from scratchcard.data.concepts import Concepts
 from scratchcard.data.concepts.broden import Broden
 
@@ -140,8 +140,18 @@ def test_other_sizes(folder: Path) -> None:
     assert (masks(concepts)["tree"][0] == larger).all()
 
 
-def test_the_fingerprint_covers_the_tables(folder: Path) -> None:
-    assert list(Broden(folder=folder).files()) == ["index.csv", "label.csv"]
+def test_the_fingerprint_covers_the_tables_and_what_is_used(folder: Path) -> None:
+    kind = Broden(folder=folder, split="train", categories=("object", "texture"))
+    assert list(kind.files()) == [
+        *("index.csv", "label.csv", "images/a/0.png", "images/a/0_object.png"),
+        *("images/a/1.png", "images/a/1_object.png"),
+    ]
+    before = fingerprint(kind.files())
+    other, label = folder / "images/a/1_material.png", folder / "images/a/1_object.png"
+    other.write_bytes(label.read_bytes())
+    assert fingerprint(kind.files()) == before
+    label.write_bytes((folder / "images/a/0_object.png").read_bytes())
+    assert fingerprint(kind.files()) != before
 
 
 def replaced(path: Path, old: str, new: str) -> None:

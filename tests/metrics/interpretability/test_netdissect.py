@@ -208,6 +208,16 @@ def test_sets_count_alike_and_their_images_are_resampled_apart() -> None:
     assert not [label for label in found.parts if label.startswith("empty")]
 
 
+def test_the_order_of_sets_changes_nothing() -> None:
+    sets = {"s": mixed(), "t": concepts(noise((12, 5, 8, 8), 3), blobs((2, 12, 16, 16), 0.1))}
+    found, turned = (
+        netdissect(reader(5), dict(order), permutations=19, quantile=0.05)
+        for order in (sets.items(), reversed(sets.items()))
+    )
+    assert np.array_equal(found.replicates, turned.replicates)
+    assert found.parts == turned.parts
+
+
 def test_concepts_that_are_nowhere_do_no_harm() -> None:
     own = mixed()
     masks = np.stack([own.mask(0), np.zeros((30, 8, 8), bool)])

@@ -20,7 +20,7 @@ from scratchcard.metrics.landscape.input_noise_tolerance import (
     pixel_noise,
 )
 from scratchcard.metrics.landscape.noise_tolerance import noise_tolerance, weight_noise
-from scratchcard.metrics.landscape.tolerance import OVERFLOWN, noisy_losses
+from scratchcard.metrics.landscape.tolerance import OVERFLOWN, Noisy, Search, noisy_losses
 from tests.metrics.efficiency.networks import small, task
 from tests.victims import digits_mlp, digits_test, images, linear
 
@@ -67,6 +67,22 @@ def test_the_error_over_draws_is_the_spread_over_seeds() -> None:
     spread = np.std([reading.value for reading in found], ddof=1)
     claimed = np.mean([reading.parts["over draws"].stderr for reading in found])
     assert 0.6 < spread / claimed < 1.6
+
+
+def rising(by: np.ndarray) -> Noisy:
+    """Each draw raises the loss of every image alike."""
+    return lambda sigma, draw: np.full(50, 1 + sigma**2 * by[draw])
+
+
+def test_a_bootstrap_of_few_draws_is_not_too_narrow() -> None:
+    streams, found = np.random.default_rng(0), []
+    for _ in range(40):
+        rise = 1 + 0.1 * streams.standard_normal(2)  # by draw, the same for all images
+        found.append(Search(2, 1.1, 5.0).reading(rising(rise), np.ones(50)))
+    claimed = np.mean([reading.stderr**2 for reading in found])
+    assert claimed == pytest.approx(
+        np.mean([reading.parts["over draws"].stderr ** 2 for reading in found]), rel=0.1
+    )
 
 
 def test_mirrored_draws_vary_less() -> None:

@@ -84,7 +84,17 @@ class Broden(ConceptSource):
         check_mask_size(self.mask_size)
 
     def files(self) -> Mapping[str, Path]:
-        """The two tables, which tell one version from another."""
+        """The two tables, and all images of the rows that are used."""
+        tables = self._tables()
+        columns, rows = self._index(tables["index.csv"])
+        named = [
+            name
+            for row in rows
+            for name in (row["image"], *(item for item in _items(row, columns) if _is_file(item)))
+        ]
+        return tables | {f"images/{name}": self._image(name) for name in named}
+
+    def _tables(self) -> dict[str, Path]:
         tables = {
             name: existing(self.folder, "folder") / name for name in ("index.csv", "label.csv")
         }
@@ -98,7 +108,7 @@ class Broden(ConceptSource):
 
     def concepts(self, task: Task, source: Splits) -> Concepts:
         """A concept for each label that is frequent enough; ``source`` plays no part."""
-        files = self.files()
+        files = self._tables()
         labels = _labels(files["label.csv"])
         columns, rows = self._index(files["index.csv"])
         size = self.mask_size or (int(rows[0]["sh"]), int(rows[0]["sw"]))
@@ -148,16 +158,15 @@ class Broden(ConceptSource):
         path = self._image(row["image"])
         picture = open_image((str(path), path), task.channels, None)
         found: dict[int, np.ndarray] = {}
-        for column in columns:
-            for item in filter(None, row[column].split(";")):
-                for number, bits in self._item(item, task, size).items():
-                    if number:
-                        found[number] = found.get(number, np.uint8(0)) | bits
+        for item in _items(row, columns):
+            for number, bits in self._item(item, task, size).items():
+                if number:
+                    found[number] = found.get(number, np.uint8(0)) | bits
         return cropped(picture, task, (task.height, task.width), smooth=True), found
 
     def _item(self, item: str, task: Task, size: tuple[int, int]) -> Mapping[int, np.ndarray]:
         """A label of the whole image, or those of a label image."""
-        if item.isdecimal():
+        if not _is_file(item):
             return {int(item): pack(np.ones(size, dtype=bool))}
         from PIL import Image
 
@@ -179,6 +188,16 @@ class Broden(ConceptSource):
                 "the row"
             )
         return path
+
+
+def _items(row: Mapping[str, str], columns: list[str]) -> list[str]:
+    """What an image has in these categories."""
+    return [item for column in columns for item in row[column].split(";") if item]
+
+
+def _is_file(item: str) -> bool:
+    """Whether it names a label image, and is no number of a label of the whole image."""
+    return not item.isdecimal()
 
 
 def _labels(path: Path) -> dict[int, Label]:

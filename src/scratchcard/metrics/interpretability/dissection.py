@@ -147,7 +147,8 @@ def of_each(sets: Mapping[str, Concepts]) -> Iterator[tuple[str, Concepts, np.nd
         ValueError: There is a single image, whose resamples do not differ.
     """
     check_sets(sets)
-    full = {name: concepts for name, concepts in sets.items() if len(concepts.names)}
+    # By name: the bootstrap must not depend on their order.
+    full = {name: concepts for name, concepts in sorted(sets.items()) if len(concepts.names)}
     counts = repeats([len(concepts.images) for concepts in full.values()])
     for (name, concepts), own in zip(full.items(), counts, strict=True):
         yield name, concepts, own

@@ -60,7 +60,8 @@ class Search:
 
         By bisection, which finds one crossing if there are several, and a straight line between
         its last two points. The error is that of images and draws together: both are resampled,
-        and sigma follows by its derivative with respect to the loss.
+        what they have in common alone left out, and sigma follows by its derivative with respect
+        to the loss.
 
         Args:
             noisy: Gives losses.
@@ -119,14 +120,16 @@ class Search:
         share = (self.factor * clean.mean() - below.mean()) / (above.mean() - below.mean())
         sigma = low + float(share) * (high - low)
         # Loss above the limit at sigma, of mean 0: what is drawn more often moves sigma by it.
-        excess = (1 - share) * below + share * above - self.factor * clean
+        excess = ((1 - share) * below + share * above - self.factor * clean) / slope
+        by_draw, by_image = mean_reading(excess.mean(axis=1)), excess.mean(axis=0)
+        # Resampling K things underestimates the variance by (K - 1)/K.
+        own = excess.mean(axis=1) * math.sqrt(self.draws / (self.draws - 1))
         n = len(clean)
 
         def statistic(index: np.ndarray) -> float:
             images = np.bincount(index[:n], minlength=n) / n
             draws = np.bincount(index[n:] - n, minlength=self.draws) / self.draws
-            return sigma - float(draws @ excess @ images / slope)
+            return sigma - float(draws @ own + by_image @ images)
 
-        by_draw = mean_reading(excess.mean(axis=1) / slope)
         parts = {**parts, "over draws": Part(sigma, by_draw.stderr, self.draws)}
         return replace(statistic_reading(statistic, [n, self.draws]), n=n, parts=parts)
