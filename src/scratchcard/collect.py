@@ -95,8 +95,21 @@ def collect(study: Study, plan: Plan, store: Store, failures: Path) -> Results:
         },
     )
     return replace(
-        found, sheets=_sheets(found, plan, store), pictures=_pictures(found, store, done)
+        found,
+        sheets=_sheets(found, plan, store),
+        pictures=_pictures(found, store, done),
+        classes=_classes(plan, store, done),
     )
+
+
+def _classes(plan: Plan, store: Store, done: set[str]) -> dict[str, tuple[str, ...]]:
+    """The names of the classes of each data set."""
+    splits = {n.data: plan.stages[n.weights].inputs["data"] for n in plan.networks}
+    return {
+        data: tuple(store.result(digest)["classes"])
+        for data, digest in splits.items()
+        if digest in done
+    }
 
 
 def _pictures(

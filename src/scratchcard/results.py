@@ -159,6 +159,7 @@ class Results:
         margins: Label of each headline metric to the margin in force.
         sheets: By rung, the test images that its tickets forget, the most damaged first.
         pictures: By cell and label of the metric, what it drew of the first seed's network.
+        classes: Label of each data set to the names of its classes.
     """
 
     study: str
@@ -172,6 +173,7 @@ class Results:
     together: Mapping[Cell, Together] = field(default_factory=dict)
     sheets: Mapping[Rung, tuple[Picture, ...]] = field(default_factory=dict)
     pictures: Mapping[tuple[Cell, str], Mapping[str, np.ndarray]] = field(default_factory=dict)
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> Mapping[Cell, tuple[Measured, ...]]:

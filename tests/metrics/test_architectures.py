@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scratchcard.contracts import NotApplicable, Reading, Task
+from scratchcard.contracts import Part, Reading, Task
 from scratchcard.data.base import Images
 from scratchcard.data.concepts import Concepts
+from scratchcard.metrics.interpretability import lime
+from scratchcard.metrics.interpretability.segments import segments
 from scratchcard.metrics.landscape.walking import re_estimate
 from scratchcard.metrics.measure import call, options, providers
 from scratchcard.models import build
@@ -22,8 +24,8 @@ from scratchcard.registry import METRICS
 
 CLASSES = 3
 NARROW: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "resnet-20": ("cifar-resnet", {"widths": (2, 3, 4)}),
-    "wrn-10": ("wide-resnet", {"depth": 10, "widths": (2, 3, 4), "stem_width": 2}),
+    "resnet-20": ("cifar-resnet", {"widths": (2, 2, 2)}),
+    "wrn-10": ("wide-resnet", {"depth": 10, "widths": (2, 2, 2), "stem_width": 2}),
     "vgg-11": ("vgg", {"depth": 11, "width": 0.02}),
     "resnet-50": ("resnet", {"depth": 50, "widths": (1, 1, 2, 2), "stem_width": 2}),
     "vit": ("vit", {"dim": 8, "depth": 2, "heads": 2}),
@@ -31,12 +33,13 @@ NARROW: Mapping[str, tuple[str, dict[str, Any]]] = {
 """A kind of model and options that leave a few units in every layer."""
 SHAPES = {8: (1, 8, 8), 32: (3, 32, 32), 128: (1, 128, 128), 224: (3, 224, 224)}
 PATCH = {8: 2, 32: 8, 128: 32, 224: 56}
-CASES = [(name, size) for name in NARROW for size in SHAPES if (name, size) != ("vgg-11", 8)]
-"""VGG halves images five times, and so takes none of 8 pixels."""
+LEFT_OUT = [("vgg-11", 8), ("resnet-50", 8), ("resnet-50", 32)]
+"""VGG halves images five times, and so takes none of 8 pixels; ResNet-50's many layers are slow."""
+CASES = [(name, size) for name in NARROW for size in SHAPES if (name, size) not in LEFT_OUT]
 
 LIME: dict[str, Any] = {"images": 2, "masks": 8}
 LINE: dict[str, Any] = {"points": 3, "images": 2, "statistics": 2}
-NOISE: dict[str, Any] = {"draws": 2, "images": 2}
+NOISE: dict[str, Any] = {"draws": 2, "images": 2, "upper": 0.1}
 OPTIONS: Mapping[str, dict[str, Any]] = {
     "adaptive-sharpness": {"images": 2},
     "barrier-methods": LINE,
@@ -51,13 +54,13 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
     "input-hessian-top": {"images": 2, "steps": 2},
     "input-hessian-trace": {"images": 2, "probes": 2},
     "input-noise-tolerance": NOISE,
-    "loss-plane": {**LINE, "points": 4},
+    "loss-plane": LINE,
     "netdissect": {"quantile": 0.05, "permutations": 19},
     "noise-tolerance": NOISE,
     "sharpness": {"images": 2},
     "stability": {**LIME, "repeats": 2},
     "stability-noise": LIME,
-    "weight-hessian-top": {"images": 2, "steps": 2},
+    "weight-hessian-top": {"images": 2, "steps": 1},
     "weight-hessian-trace": {"images": 2, "probes": 2},
 }
 """So little of each metric that all of them together take a second or two."""
@@ -117,28 +120,36 @@ def everything(name: str, size: int) -> dict[str, Callable[[], Any]]:
     return {**found, "all_models": lambda: {0: model, 1: other}}
 
 
+@pytest.fixture
+def segmented_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments depend on the image alone: those of one are found for the first metric only."""
+    found: dict[bytes, Tensor] = {}
+
+    def once(images: Tensor) -> Tensor:
+        key = images.numpy().tobytes()
+        if key not in found:
+            found[key] = segments(images)
+        return found[key]
+
+    monkeypatch.setattr(lime, "segments", once)
+
+
 def test_every_metric_is_here() -> None:
     own = ("interpretability", "landscape")
     assert set(OPTIONS) == {n for n in METRICS.names() if METRICS.get(n).dimension in own}
 
 
-import time, sys
+@pytest.mark.usefixtures("segmented_once")
 @pytest.mark.parametrize(("name", "size"), CASES)
 def test_metrics_work(name: str, size: int) -> None:
+    """None has a reason not to apply, so that each must give numbers, all of them finite."""
     available = everything(name, size)
-    exact = float(name != "vit")
     for metric, chosen in OPTIONS.items():
         spec = METRICS.get(metric)
-        t = time.process_time()
-        try:
-            reading = call(spec, available, options(spec, "default", chosen))
-        except NotApplicable as e:
-            print(f"{name} {size} {metric} N/A {e}")
-            continue
-        dt = time.process_time() - t
-        print(f"{name} {size} {metric} {reading.value:.4g} +- {reading.stderr:.3g} {dt:.2f} s {reading.parts['exact'].value if 'exact' in reading.parts else ''}")
-        assert all(map(math.isfinite, (reading.value, reading.stderr))), metric
-        for label, part in reading.parts.items():
-            assert math.isfinite(part.value) and math.isfinite(part.stderr), f"{metric}: {label}"
-        if "exact" in reading.parts:
-            assert reading.parts["exact"].value == exact, metric
+        reading = call(spec, available, options(spec, "default", chosen))
+        parts: dict[str, Reading | Part] = {"": reading, **reading.parts}
+        odd = [k for k, p in parts.items() if not math.isfinite(p.value + p.stderr)]
+        assert not odd, f"{metric}: {odd}"
+        if metric.startswith("input-hessian"):
+            # ReLU networks take the exact way; GELU, softmax and LayerNorm are curved.
+            assert reading.parts["exact"].value == (name != "vit"), metric

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,12 @@ from tests.kinds import spec
 PIE = spec("pie", "PIEs", "fairness", needs=("all_logits", "all_dense_logits"))
 ERROR = spec("corruption-error", "Corruption error", "generalisation")
 CURVE = spec("robustness-curve", "Area under the robustness curve", "generalisation", "higher")
+PLANE = spec("loss-plane", "Rise of the loss", "landscape", unit="")
+REASONS = spec("explanation-agreement", "Agreement", "interpretability", "higher", unit="")
+CONCEPTS = spec("concepts-kept", "Concepts kept", "interpretability", "higher")
 MASKING = spec("gradient-masking", "Alarms of gradient masking", "generalisation", unit="")
+
+Drawn = Mapping[str, np.ndarray]
 
 
 def with_pies(results: Results, missing: Mapping[tuple[str, float], str] | None = None) -> Results:
@@ -113,6 +118,79 @@ def with_attack(results: Results, alarms: Mapping[tuple[str, int], str] | None =
         networks.append(replace(m, readings=read))
     kinds = {kind.name: kind for kind in (CURVE, MASKING)}
     return replace(results, metrics={**results.metrics, **kinds}, networks=tuple(networks))
+
+
+def with_planes(results: Results, sides: Mapping[str, float] | None = None) -> Results:
+    """Slices of a loss that is ``exp(x)`` everywhere, of triangles of side 10 or as given."""
+    networks = []
+    for m in results.networks:
+        side = (sides or {}).get(m.network.method, 10.0)
+        corners = {"dense": (0.0, 0.0), "ticket": (side, 0.0), "third": (side / 2, side)}
+        parts = {f"loss, {who}": Part(float(np.exp(x)), 0.1, 9) for who, (x, _) in corners.items()}
+        parts |= {
+            f"{axis}, {who}": Part(at, 0.0, 9)
+            for who, c in corners.items()
+            for axis, at in zip("xy", c, strict=True)
+        }
+        line = np.linspace(-0.2 * side, 1.2 * side, 5)
+        parts |= {
+            f"loss at {x:+.4f} {y:+.4f}": Part(float(np.exp(x)), 0.1, 9) for y in line for x in line
+        }
+        reading = Reading(0.5, 0.1, 9, parts=parts, params={"third": "random"})
+        own = {} if m.network.method == "dense" else {"loss-plane": reading}
+        networks.append(replace(m, readings={**m.readings, **own}))
+    return replace(
+        results, metrics={**results.metrics, "loss-plane": PLANE}, networks=tuple(networks)
+    )
+
+
+def with_explanations(results: Results, size: int = 8) -> Results:
+    """Four images a method, each half for its class; the ticket's map is the dense one's half."""
+    draw = numpy_stream(0, "explanations")
+    dense = np.ones((4, size, size), np.float32)
+    dense[:, :, size // 2 :] = -1
+    pictures = {
+        (cell, "explanation-agreement"): {
+            "pixels": draw.integers(0, 256, (4, 3, size, size), np.uint8),
+            "dense": dense,
+            "sparse": dense / 2,
+            "classes": np.arange(4),
+            "cosines": np.array([-0.5, 0.0, 0.25, 1.0]),
+        }
+        for cell in results.groups
+        if cell.target
+    }
+    made = with_reading(results, REASONS, Reading(0.2, 0.1, 9))
+    return replace(made, pictures={**results.pictures, **pictures})
+
+
+def units(concepts: Sequence[tuple[str, str]], ious: Sequence[tuple[float, float]]) -> Drawn:
+    """Units with these concepts, dense and sparse, active on the left and on the right."""
+    draw, shape = numpy_stream(0, "units"), (len(concepts), 2, 4, 8, 8)
+    active = np.zeros(shape, bool)
+    active[:, 0, :, :, :4] = active[:, 1, :, :, 4:] = True
+    names = "\n".join(one for pair in concepts for one in pair)
+    return {
+        "units": np.arange(len(concepts)),
+        "ious": np.array(ious),
+        "pixels": draw.integers(0, 256, (len(concepts), 4, 3, 8, 8), np.uint8),
+        "active": active,
+        "named": active,
+        "names": np.frombuffer(names.encode(), np.uint8),
+    }
+
+
+def with_units(results: Results, own: Mapping[str, Drawn] | None = None) -> Results:
+    """One unit that stays red in every ticket, or other ones by method."""
+    usual = units([("red", "red")], [(0.5, 0.25)])
+    reading = Reading(1.0, 0.1, 9, params={"threshold": 0.04})
+    pictures = {
+        (cell, "concepts-kept"): (own or {}).get(cell.method, usual)
+        for cell in results.groups
+        if cell.target
+    }
+    made = with_reading(results, CONCEPTS, reading)
+    return replace(made, pictures={**results.pictures, **pictures})
 
 
 def cell(results: Results, method: str, target: float) -> Cell:

@@ -46,6 +46,7 @@ def results() -> Results:
     )
     made = extras.with_pictures(extras.with_pies(extras.with_bins(made)), (1, 8, 8))
     made = extras.with_attack(extras.with_corruption(made))
+    made = extras.with_units(extras.with_explanations(extras.with_planes(made)))
     return replace(made, study="browser", methods={**made.methods, "lth": EVIL})
 
 
@@ -132,22 +133,24 @@ def test_a_header_sorts_up_and_down(browser: Any) -> None:
 
 
 def test_a_rung_shows_its_tables_and_its_sheet_alone(browser: Any) -> None:
-    cards, sheets, heat, attacks, diagrams = (
+    controls = [
         control.find_elements(By.TAG_NAME, "input") for control in all_of(browser, ".rungs")
-    )
-    assert {len(own) for own in (cards, sheets, heat, attacks, diagrams)} == {5}
-    assert len(all_of(browser, ".rung")) == 20
+    ]
+    assert [len(own) for own in controls] == [5] * 8
+    cards, sheets, heat, attacks, diagrams, reasons, concepts, surfaces = controls
+    assert len(all_of(browser, ".rung")) == 35
 
     def shown() -> set[str | None]:
         """The rungs of what can be seen, and of the buttons that are pressed."""
         visible = [part for part in all_of(browser, ".rung") if part.is_displayed()]
         pressed = all_of(browser, ".rungs input:checked")
-        assert (len(visible), len(pressed)) == (4, 5)
+        assert (len(visible), len(pressed)) == (7, 8)
         return {part.get_attribute("data-rung") for part in visible} | {
             control.get_attribute("value") for control in pressed
         }
 
-    for control in (cards[0], sheets[-1], heat[1], attacks[3], diagrams[2], cards[-1]):
+    pressed = (cards[0], sheets[-1], heat[1], attacks[3], diagrams[2])
+    for control in (*pressed, reasons[0], concepts[1], surfaces[4], cards[-1]):
         browser.execute_script("arguments[0].click()", control)
         assert shown() == {control.get_attribute("value")}
     cards[-1].send_keys(Keys.ARROW_LEFT)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from scratchcard.report import charts, curves, figures, plots, summary, theme
+from scratchcard.contracts import Reading
+from scratchcard.report import charts, curves, figures, page, plots, summary, theme
 from scratchcard.results import Results
 from scratchcard.verdict import Verdict, judge, lineup
 from tests import factory
@@ -101,3 +103,20 @@ def test_figures_share_many_methods_out() -> None:
     assert [len(part) for part in figures.shared(list(CAST))] == [5, 5, 5, 5]
     assert [len(part) for part in figures.shared(list(CAST[:13]))] == [3, 3, 3, 4]
     assert [method for part in figures.shared(list(CAST)) for method in part] == list(CAST)
+
+
+def test_an_estimate_of_next_to_nothing_is_drawn() -> None:
+    """A trace estimated below 0: the error of its logarithm is beyond what exp can take."""
+    made = make_results(seeds=2, examples=50, metrics=("accuracy", "hessian-trace"))
+    networks = tuple(
+        replace(m, readings={**m.readings, "hessian-trace": Reading(-1.0, 2.0, 50)})
+        if (m.network.method, m.network.seed) == ("lth", 0)
+        else m
+        for m in made.networks
+    )
+    results = replace(made, networks=networks)
+    found = next(p for p in plots.panels(results, judge(results)) if p.metric == "hessian-trace")
+    ends = [end for c in found.curves for p in c.points for end in (p.lo, p.hi) if end is not None]
+    assert ends
+    assert all(math.isfinite(end) for end in ends)
+    assert "Hessian trace" in page.render(results, judge(results))

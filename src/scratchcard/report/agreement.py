@@ -14,9 +14,9 @@ from scratchcard.report.cells import Cell, Row, Table, named
 from scratchcard.report.dimensions import by_dimension
 from scratchcard.results import Results
 
-WIDTH = 840
+WIDTH = 824
 """Of the cells of the heat map, in pixels, if that leaves them between these sizes."""
-SMALLEST, LARGEST = 13.0, 26.0
+SMALLEST, LARGEST = 12.0, 26.0
 LETTERS = 30
 """A label is cut beyond as many."""
 STEPS = 10

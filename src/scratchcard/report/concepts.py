@@ -118,14 +118,14 @@ def _names(drawn: Drawn) -> Sequence[str]:
 
 
 def _fate(drawn: Drawn, u: int, threshold: float) -> str:
-    """What became of a unit's concept, as the metric counts it."""
+    """What became of a unit's concept, as the metric counts it; "none" was no detector before."""
     before, after = _names(drawn)[2 * u : 2 * u + 2]
     detected, detects = drawn["ious"][u] > threshold
-    if not after:
-        return "dead"
     if not detected:
         return "gained" if detects else "none"
-    return "lost" if not detects else "kept" if before == after else "changed"
+    if not detects:
+        return "lost" if after else "dead"
+    return "kept" if before == after else "changed"
 
 
 def _unit(drawn: Drawn, u: int, who: int, album: Album, title: str, fate: str) -> Unit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from scratchcard.results import Results
 METRIC = "explanation-agreement"
 MOST = 4
 """Images of a method, if the page does not become too large."""
-BUDGET = 40
+BUDGET = 24
 """Images on the page, unless that left a method without any."""
 FOR, AGAINST = (0, 114, 178), (192, 79, 0)
 """Red, green and blue of what speaks for the class, and of what speaks against it."""
@@ -73,7 +73,14 @@ def sheets(results: Results, album: Album) -> list[Sheet]:
                 Line(
                     results.methods[cell.method],
                     cell.method in results.controls,
-                    tuple(_pairs(results.pictures[cell, label], each, album)),
+                    tuple(
+                        _pairs(
+                            results.pictures[cell, label],
+                            results.classes.get(cell.data, ()),
+                            each,
+                            album,
+                        )
+                    ),
                 )
                 for cell, _ in groups_of(results, setting)
                 if cell.target == target and cell in drawn
@@ -84,11 +91,12 @@ def sheets(results: Results, album: Album) -> list[Sheet]:
     return found
 
 
-def _pairs(drawn: Any, each: int, album: Album) -> Iterator[Pair]:
+def _pairs(drawn: Any, names: Sequence[str], each: int, album: Album) -> Iterator[Pair]:
     for i in range(min(each, len(drawn["pixels"]))):
         dense, sparse = drawn["dense"][i], drawn["sparse"][i]
         full = float(max(np.abs(dense).max(), np.abs(sparse).max()))
-        label = f"class {drawn['classes'][i]}"
+        k = int(drawn["classes"][i])
+        label = names[k] if k < len(names) else f"class {k}"
         cosine = words.two(float(drawn["cosines"][i]))
         yield Pair(
             album.add(drawn["pixels"][i]),

@@ -16,6 +16,9 @@ from scratchcard.report.dimensions import by_dimension
 from scratchcard.results import Measured, Results
 from scratchcard.verdict import Band, Comparison, Ticket, Verdict, lineup
 
+FAR = 100.0
+"""A logarithm of a ratio that is off every chart."""
+
 
 def panels(results: Results, verdict: Verdict) -> list[Panel]:
     """Every panel that has something to show, by setting and dimension, voting metrics first."""
@@ -157,5 +160,8 @@ def _common(
 
 def _moved(mean: float, spec: MetricSpec, c: Comparison, scale: float, end: str) -> float:
     """An end of the difference's interval, put around the mean reading of the tickets."""
-    shift = getattr(c, end) - c.d if spec.better == "higher" else c.d - getattr(c, end)
-    return mean * math.exp(shift) if spec.scale == "log" else mean + scale * shift
+    shift: float = getattr(c, end) - c.d if spec.better == "higher" else c.d - getattr(c, end)
+    if spec.scale == "log":
+        # The error of the logarithm of next to nothing (a trace may be negative) has no bound.
+        return mean * math.exp(min(shift, FAR))
+    return mean + scale * shift

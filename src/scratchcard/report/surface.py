@@ -219,7 +219,7 @@ def _bands(own: Slice, levels: np.ndarray, frame: _Frame) -> Iterator[str]:
     x, y = (np.linspace(axis[0], axis[-1], fine) for axis in (own.x, own.y))
     z = spline(y, x).clip(heights.min(), heights.max())
     contours: Any = contour_generator(x, y, z, fill_type=FillType.OuterOffset)
-    above = z.max() + 1
+    above = max(z.max(), np.log(levels[-1])) + 1
     for level in [z.min() - 1, *np.log(levels[1:-1])]:
         points, offsets = contours.filled(level, above)
         yield "".join(

@@ -192,7 +192,7 @@ class Broden(ConceptSource):
 
 def _items(row: Mapping[str, str], columns: list[str]) -> list[str]:
     """What an image has in these categories."""
-    return [item for column in columns for item in row[column].split(";") if item]
+    return [item for column in columns for item in (row[column] or "").split(";") if item]
 
 
 def _is_file(item: str) -> bool:

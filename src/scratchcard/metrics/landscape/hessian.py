@@ -236,15 +236,21 @@ def by_blocks(
     for block, rows in enumerate(dealt):
         total: np.ndarray | float = 0.0
         for start in range(0, len(rows), batch_size):
-            with derivatives(weights.network):
-                some = images.take(rows[start : start + batch_size])
-                # The mean over blocks is over all images, though one block may have more of them.
-                apply = weights.products(some, len(images))
-                total = total + len(dealt) * np.array(
-                    [[_quadratic(apply, v) for v in probe] for probe in directions(block)]
-                )
+            some = rows[start : start + batch_size]
+            # The mean over blocks is over all images, though one block may have more of them.
+            own = _quadratics(weights, images, some, directions(block))
+            total = total + len(dealt) * own
         found.append(total)
     return np.stack(found)
+
+
+def _quadratics(
+    weights: Weights, images: Images, rows: np.ndarray, probes: Iterator[Sequence[Tensor]]
+) -> np.ndarray:
+    """Of each probe's directions [probes, S]; the graph of these rows ends with the call."""
+    with derivatives(weights.network):
+        apply = weights.products(images.take(rows), len(images))
+        return np.array([[_quadratic(apply, v) for v in probe] for probe in probes])
 
 
 def _quadratic(apply: Callable[[Tensor], Tensor], vector: Tensor) -> float:

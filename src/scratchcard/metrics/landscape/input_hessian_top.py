@@ -105,6 +105,7 @@ def input_hessian_top(
                 start = next(image_probes(rows, inputs[0].shape, "start of an input"))
                 apply = hessians.products(inputs, labels)
                 found = lanczos(apply, start.to(inputs), steps=steps, tolerance=tolerance)
+                del apply  # and with it the graph, before the next batch makes its own
                 top, left = found.values, found.residuals
             tops.append(top.cpu())
             residuals.append(left.cpu())
