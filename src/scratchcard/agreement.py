@@ -85,7 +85,8 @@ class Agreement:
 def agreement(results: Results, setting: tuple[str, str]) -> Agreement | None:
     """The metrics of the tickets of a data set and model; None of too few tickets or metrics.
 
-    Controls count as any other network does: it is about metrics, not about methods.
+    Controls count as any other network does: it is about metrics, not about methods. What a
+    network costs (efficiency) is left out: it follows from the sparsity, not from what was learnt.
     """
     tickets = [
         m
@@ -94,7 +95,11 @@ def agreement(results: Results, setting: tuple[str, str]) -> Agreement | None:
     ]
     if not tickets:
         return None
-    signs = {k: 1 if spec.better == "higher" else -1 for k, spec in results.metrics.items()}
+    signs = {
+        k: 1 if spec.better == "higher" else -1
+        for k, spec in results.metrics.items()
+        if spec.dimension != "efficiency"
+    }
     values = np.array(
         [
             [signs[k] * m.readings[k].value if k in m.readings else math.nan for k in signs]

@@ -218,7 +218,7 @@ def _said(results: Results, own: Agreement) -> Iterator[str]:
     else:
         yield f"No two metrics are one factor in disguise {where}, with {bound}."
     rhos = own.within[own.accuracy or 0]
-    weak = [i for i in own.reward_weak() if _of(results, own, i).dimension != "efficiency"]
+    weak = own.reward_weak()
     if weak:
         names = [f"{_of(results, own, i).title} ({words.two(rhos[i])})" for i in weak]
         yield (
