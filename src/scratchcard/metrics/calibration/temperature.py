@@ -13,7 +13,7 @@ from scratchcard.probe import Predictions
 
 RANGE = 100.0
 """Temperatures lie within this factor of the logits' root mean square about their mean."""
-FAR = 0.02
+FAR = 0.05
 """Newton steps of this share of the inverse temperature, or more, are too far to be trusted."""
 
 
