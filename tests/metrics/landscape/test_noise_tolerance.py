@@ -242,6 +242,7 @@ def test_networks_of_every_kind(kind: str, what: str) -> None:
 @pytest.mark.parametrize("what", TOLERANCES)
 def test_who_has_nothing_to_lose_bears_everything(what: str) -> None:
     found = TOLERANCES[what](lever(0.0), images(20), upper=1.5)
+    assert found.parts["censored"].value == 1
     assert (found.value, found.stderr, found.n) == (1.5, 0.0, 20)
     assert found.parts["loss"].value == pytest.approx(np.log(2))
 

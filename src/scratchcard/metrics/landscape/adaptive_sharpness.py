@@ -27,7 +27,7 @@ def adaptive_sharpness(
     rho: float = 0.5,
     steps: int = 1,
     images: int = 500,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> Reading:
     """How much the training loss rises, at most, where weights move by shares of themselves.
 

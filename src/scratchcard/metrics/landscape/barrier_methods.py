@@ -31,7 +31,7 @@ def barrier_methods(
     points: int = 5,
     images: int = 500,
     statistics: int = 1000,
-    batch_size: int = 512,
+    batch_size: int = 128,
 ) -> Reading:
     """How far the test error rises on the lines to the tickets of other methods, on average.
 

@@ -28,7 +28,7 @@ def barrier_rounds(
     points: int = 11,
     images: int = 1000,
     statistics: int = 2000,
-    batch_size: int = 512,
+    batch_size: int = 128,
 ) -> Reading:
     """How far the test error rises on the line from the ticket of the sparsity before.
 

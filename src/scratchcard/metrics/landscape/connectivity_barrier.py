@@ -46,7 +46,7 @@ def connectivity_barrier(
     points: int = 11,
     images: int = 1000,
     statistics: int = 2000,
-    batch_size: int = 512,
+    batch_size: int = 128,
 ) -> Reading:
     """How far the test error rises above its ends on the straight line from dense to sparse.
 

@@ -39,7 +39,7 @@ def input_noise_tolerance(
     upper: float = 2.0,
     images: int = 500,
     seed: int = 0,
-    batch_size: int = 512,
+    batch_size: int = 128,
 ) -> Reading:
     """The largest noise on the pixels at which the training loss rises by a tenth.
 
@@ -77,7 +77,7 @@ def input_noise_tolerance(
         train: Images of the training split, not augmented.
         draws: Of the noise, 2 or more.
         factor: The loss may be so many times the clean one.
-        upper: The largest sigma that is tried.
+        upper: The largest sigma that is tried; where it is borne, there is a part "censored".
         images: Take only so many, drawn class by class, the same for every network; 0 for all.
         seed: Of the noise.
         batch_size: Images per forward pass; it changes the time, not the answer.

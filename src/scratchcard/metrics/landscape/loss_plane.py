@@ -46,7 +46,7 @@ def loss_plane(
     points: int = 9,
     images: int = 200,
     statistics: int = 500,
-    batch_size: int = 512,
+    batch_size: int = 128,
 ) -> Reading:
     """How far the test loss rises inside the triangle of dense, ticket and re-initialised ticket.
 

@@ -40,7 +40,7 @@ def noise_tolerance(
     upper: float = 5.0,
     images: int = 500,
     seed: int = 0,
-    batch_size: int = 512,
+    batch_size: int = 128,
 ) -> Reading:
     """The largest relative noise on the weights at which the training loss rises by a tenth.
 
@@ -83,7 +83,7 @@ def noise_tolerance(
         draws: Of the noise, 2 or more.
         mirrored: Take each with both signs; the two count as one draw.
         factor: The loss may be so many times the clean one.
-        upper: The largest sigma that is tried.
+        upper: The largest sigma that is tried; where it is borne, there is a part "censored".
         images: Take only so many, drawn class by class, the same for every network; 0 for all.
         seed: Of the noise.
         batch_size: Images per forward pass; it changes the time, not the answer.

@@ -30,7 +30,7 @@ def sharpness(
     rho: float = 0.05,
     steps: int = 1,
     images: int = 500,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> Reading:
     """How much the training loss rises, at most, where the weights move by a little.
 

@@ -79,6 +79,8 @@ class Search:
         limit = self.factor * rest.value
         if self._within(noisy, self.upper, limit):
             found = statistic_reading(lambda index: self.upper, [len(clean), self.draws])
+            # The 0 of its error is no certainty: what lies beyond was not tried.
+            parts |= {"censored": Part(1.0, 0.0, rest.n)}
             return replace(found, n=len(clean), parts=parts)
         low, high = 0.0, self.upper
         for _ in range(HALVINGS):
