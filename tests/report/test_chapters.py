@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from scratchcard.contracts import VOTING, Part, Reading
+from scratchcard.registry import METRICS
 from scratchcard.report import dimensions, guide, page, plots, readings
 from scratchcard.report.numbers import tick
 from scratchcard.results import Results
@@ -126,6 +127,23 @@ def shown_beside(results: Results, title: str) -> set[str]:
     table = next(t for t in tables if any(cell.text.startswith(title) for cell in t.head))
     column = next(i for i, cell in enumerate(table.head) if cell.text.startswith(title))
     return {row.cells[column].small for row in table.rows}
+
+
+def test_overlaps_stand_beside_their_yardsticks_and_raw_numbers_beside_what_has_no_scale() -> None:
+    results = study(metrics=("accuracy",))
+    overlap = {"own, bound": 0.06, "own, chance": 0.002, "own, untrained": 0.02, "own, colour": 0.1}
+    overlap |= {"streets, bound": 0.08}
+    for name, given in (
+        ("netdissect", overlap),
+        ("weight-hessian-trace", {"scale-invariant": 33.0}),
+    ):
+        own = {label: Part(value, 0.01, 500) for label, value in given.items()}
+        reading = Reading(0.3, 0.01, 500, parts=own)
+        results = extras.with_reading(results, METRICS.get(name), reading)
+    (beside,) = shown_beside(results, METRICS.get("netdissect").title)
+    assert beside.splitlines() == ["bound 0.07", "chance 0.002", "untrained 0.02"]
+    (beside,) = shown_beside(results, METRICS.get("weight-hessian-trace").title)
+    assert beside == "scale-invariant 33"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,10 @@ from scratchcard.results import Measured, Results
 FLOOR = "noise floor"
 """The part that a calibrated network would read, of metrics that noise alone lifts above 0."""
 FLOORS = "The floor of a reading is what a calibrated network would get, as sure as this one."
+YARDSTICKS = ("bound", "chance", "permuted images", "untrained")
+"""Parts, of each concept set, that say how much an overlap is: shown as means over the sets."""
+WITHOUT_SCALE = ("scale-invariant", "variance", "size")
+"""Parts that a raw number is to be read beside, for it depends on scales that mean nothing."""
 TURNED = ", foreign positive"
 """How parts end that are about foreign images in another way."""
 ACROSS = 6
@@ -158,7 +162,7 @@ def _mean(results: Results, members: Sequence[Measured], label: str) -> Cell:
 
 
 def _beside(results: Results, members: Sequence[Measured], label: str) -> Iterator[str]:
-    """What a reading is to be read beside: its noise floor, and each of several foreign sets.
+    """What a reading is to be read beside: floors, sets, yardsticks, and what has no scale.
 
     A floor of 0 says how far networks stray from it that are as good as the floor.
     """
@@ -171,6 +175,16 @@ def _beside(results: Results, members: Sequence[Measured], label: str) -> Iterat
         yield f"floor {words.value(spec, floor, None if floor else stray)}"
     sets = [name for name in found if "ood_logits" in spec.needs and not name.endswith(TURNED)]
     for name in sets if len(sets) > 1 else ():
+        one = parts.mean(members, label, name)
+        if one is not None:
+            yield f"{name} {words.value(spec, one.value)}"
+    if "concepts" in spec.needs:
+        for stick in YARDSTICKS:
+            own = [parts.mean(members, label, n) for n in found if n.endswith(f", {stick}")]
+            known = [one.value for one in own if one is not None]
+            if known:
+                yield f"{stick} {words.value(spec, fmean(known))}"
+    for name in WITHOUT_SCALE:
         one = parts.mean(members, label, name)
         if one is not None:
             yield f"{name} {words.value(spec, one.value)}"
