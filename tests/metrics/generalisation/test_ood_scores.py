@@ -101,5 +101,5 @@ def test_an_unknown_score_is_refused() -> None:
 
 def test_the_default_of_the_option_is_no_part_of_a_digest() -> None:
     spec = METRICS.get("ood-auroc")
-    assert spec.changed({"score": "max-softmax"}) == {}
+    assert (spec.version, spec.changed({"score": "max-softmax"})) == (2, {})
     assert spec.changed({"score": "energy"}) == {"score": "energy"}

@@ -26,9 +26,9 @@ def nll_scaled(logits: Predictions) -> Reading:
     Definition:
         Each image's logits are divided by the temperature that minimises the NLL of all the
         other images, and the cross-entropy is averaged. The part "temperature" is the one that
-        fits all of them; above 1 the network is over-confident. The part "noise floor" is the
-        mean entropy of the scaled probabilities, what they would get on average if they were
-        right.
+        fits all of them; above 1 the network is over-confident. The part "noise floor" is what
+        the scaled probabilities would get on average if they were right: their mean entropy, and
+        1/N, to leading order the price of fitting one number to the other images.
 
     Formula:
         1/N sum_i -log softmax(z_i/T_i)(y_i),  T_i = argmin_T sum_(j != i) -log softmax(z_j/T)(y_j)
@@ -42,10 +42,11 @@ def nll_scaled(logits: Predictions) -> Reading:
         is scaled by its own label, so nothing is learnt from what is judged.
 
     Limitations:
-        The temperatures T_i are one Newton step from the common one, off by second order in an
-        image's share; a set with a handful of mistakes leaves the temperature uncertain (see its
-        standard error). T stays within a factor of 100 of the logits' root mean square about
-        each image's mean, and lies at an end if all answers are right or confidence is worthless.
+        Most temperatures T_i are one Newton step from the common one, off by second order in an
+        image's share; where the step is far, as for the only mistake, they are fitted. A set with
+        a handful of mistakes leaves the temperature uncertain (see its standard error). T stays
+        within a factor of 100 of the logits' root mean square about each image's mean, and lies
+        at an end if all answers are right or confidence is worthless.
 
     Source:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, who fit on a
@@ -66,4 +67,6 @@ def nll_scaled(logits: Predictions) -> Reading:
     """
     mended = scaled(logits)
     reading = nll(mended.predictions)
-    return replace(reading, parts={"temperature": mended.temperature} | dict(reading.parts))
+    floor = reading.parts["noise floor"]
+    dearer = replace(floor, value=floor.value + 1 / len(logits))
+    return replace(reading, parts={"temperature": mended.temperature, "noise floor": dearer})
