@@ -231,7 +231,13 @@ def report(prepared: Prepared, figures: Path | None = None) -> Summary:
     write_csv(long_table(results), folder.table)
     write_csv(cost_table(results), folder.path / "costs.csv")
     evidence = {"command": command(prepared)} | _versions(plan, folder.store)
-    replace(folder.report, page.render(results, verdict, evidence=evidence))
+    seconds = {
+        digest: folder.store.provenance(digest)["seconds"]
+        for digest, stage in plan.stages.items()
+        if stage.kind == "measure" and folder.store.has(digest)
+    }
+    text = page.render(results, verdict, evidence=evidence, seconds=seconds)
+    replace(folder.report, text)
     if figures is not None:
         papers.write(results, verdict, figures)
     values = {"key": prepared.key, "sentence": sentence, "complete": missing == 0}

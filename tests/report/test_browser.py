@@ -54,7 +54,9 @@ def results() -> Results:
 def browser(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("browser")
     path = folder / "report.html"
-    path.write_text(page.render(results, judge(results)), encoding="utf-8")
+    evidence = {"command": "scratchcard run study.toml"}
+    text = page.render(results, judge(results), evidence=evidence)
+    path.write_text(text, encoding="utf-8")
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
@@ -235,6 +237,71 @@ def test_pointing_at_a_method_dims_the_others(browser: Any) -> None:
     WebDriverWait(browser, 5).until(lambda _: faint() and all(faint()))
     ActionChains(browser).move_to_element(first).perform()
     WebDriverWait(browser, 5).until(lambda _: faint() and not any(faint()))
+
+
+def test_a_hidden_method_leaves_tables_and_diagrams(browser: Any) -> None:
+    def shown() -> list[WebElement]:
+        return [part for part in all_of(browser, "[data-m=m0]") if part.is_displayed()]
+
+    rows = all_of(browser, "tr[data-m=m1]")
+    before = len(shown())
+    assert before > 5
+    button = all_of(browser, ".legend button")[0]
+    button.send_keys(Keys.SPACE)
+    assert shown() == []
+    assert any(row.is_displayed() for row in rows)
+    button.send_keys(Keys.SPACE)
+    assert len(shown()) == before
+
+
+def test_a_click_on_a_row_keeps_its_method_lit(browser: Any) -> None:
+    def faint() -> list[bool]:
+        paths = all_of(browser, "#chart-0 .mark-symbol path[stroke='var(--m0)']")
+        return [float(path.get_attribute("opacity") or 1) < 0.2 for path in paths]
+
+    click = "arguments[0].querySelector('th').click()"
+    row = all_of(browser, "[aria-labelledby=cost] tr[data-m=m1]")[0]
+    browser.execute_script(click, row)
+    WebDriverWait(browser, 5).until(lambda _: faint() and all(faint()))
+    lit = {part.get_attribute("data-m") for part in all_of(browser, ".lit")}
+    assert lit == {"m1"}
+    browser.execute_script(click, row)
+    WebDriverWait(browser, 5).until(lambda _: faint() and not any(faint()))
+    assert all_of(browser, ".lit") == []
+
+
+def test_the_axis_is_the_ladder_or_linear(browser: Any) -> None:
+    def labels() -> set[str]:
+        ticks = all_of(browser, "#chart-0 .role-axis-label text")
+        return {str(tick.get_attribute("textContent")) for tick in ticks}
+
+    log, linear = all_of(browser, ".axis input")
+    ladder = labels()
+    assert "36" in ladder
+    browser.execute_script("arguments[0].click()", linear)
+    WebDriverWait(browser, 5).until(lambda _: {"0", "20", "40", "60"} <= labels())
+    browser.execute_script("arguments[0].click()", log)
+    WebDriverWait(browser, 5).until(lambda _: labels() == ladder)
+
+
+def test_a_number_shows_where_it_is_from(browser: Any, results: Results) -> None:
+    row = all_of(browser, f"{TABLE} tbody tr[data-m=m0]")[-1]
+    target = str(row.get_attribute("data-network")).split("\t")[-1]
+    cell = row.find_elements(By.CSS_SELECTOR, "td.open")[0]
+    browser.execute_script("arguments[0].click()", cell)
+    lines = WebDriverWait(browser, 5).until(lambda _: all_of(browser, "#readings tbody tr"))
+    said = [line.text.split() for line in lines if line.text.startswith("(")]
+    method = next(iter(results.methods))
+    expected = [
+        (m.network.measures["accuracy"][:12], m.readings["accuracy"].value)
+        for m in results.networks
+        if (m.network.method, str(m.network.target)) == (method, target)
+    ]
+    assert [words[-1] for words in said] == [digest for digest, _ in expected]
+    values = [value for _, value in expected]
+    assert [float(words[3]) for words in said] == pytest.approx(values, rel=1e-5)
+    again = all_of(browser, "#again")[0].text.splitlines()
+    assert again == [f"scratchcard run study.toml --only {digest}" for digest, _ in expected]
 
 
 def test_the_download_is_the_long_table(browser: Any, results: Results, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_contenders_alone_at_their_own_rungs(results: Results) -> None:
     charts = json.loads(embedded)
     assert [list(d["rungs"]) for d in charts["diagrams"]] == [["0.36", "0.79"], ["0.5"]]
     assert text.count('id="diagram-') == 2
-    assert '<figure style="--own: var(--m1)">' in text
+    assert '<figure style="--own: var(--m1)" data-m="m1">' in text
 
 
 def test_no_diagram_without_bins_or_dense(results: Results) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from scratchcard.report import parts, small, words
-from scratchcard.report.cells import Cell, Row, Table, groups_of, kind_of, named
+from scratchcard.report.cells import Cell, Row, Table, groups_of, named, row_of
 from scratchcard.report.curves import targets
 from scratchcard.results import Cell as Group
 from scratchcard.results import Measured, Results
@@ -103,7 +103,7 @@ def _row(
         text = words.value(replace(spec, unit=""), 255 * median.value, 255 * median.stderr)
         cells.append(Cell(text, key=round(median.value, 6)))
     control = "control" if cell.method in results.controls else ""
-    return Row((Cell(title, control, title, hint=title), *cells), kind_of(results, cell.method))
+    return row_of(results, cell.method, (Cell(title, control, title, hint=title), *cells))
 
 
 def _masked(results: Results, groups: Sequence[tuple[Group, Sequence[Measured]]]) -> str:

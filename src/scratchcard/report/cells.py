@@ -15,13 +15,15 @@ from scratchcard.report.numbers import sparse
 from scratchcard.report.phrases import NEAR
 from scratchcard.results import NOT_APPLICABLE, NOT_RUN, Measured, Results
 from scratchcard.results import Cell as Group
+from scratchcard.verdict import lineup
 
 
 @dataclass(frozen=True)
 class Cell:
     """One cell: text, a smaller second line, a sort key (None sorts last), a class, a tooltip.
 
-    ``heat`` is how full its colour is, in percent.
+    ``heat`` is how full its colour is, in percent; ``metric`` is the label of a heading's metric,
+    whose numbers can be looked into.
     """
 
     text: str
@@ -30,6 +32,7 @@ class Cell:
     kind: str = ""
     hint: str = ""
     heat: int = 0
+    metric: str = ""
 
     @property
     def sort(self) -> str:
@@ -39,10 +42,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row; its first cell is its header."""
+    """A row; its first cell is its header.
+
+    ``method`` is the name that charts have for its method, ``network`` what its numbers are of.
+    """
 
     cells: tuple[Cell, ...]
     kind: str = ""
+    method: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,17 @@ def groups_of(
     return sorted(groups, key=lambda one: one[0].method in results.controls)
 
 
-def kind_of(results: Results, method: str) -> str:
-    """The class of a row."""
-    return "dense" if method == "dense" else "control" if method in results.controls else ""
+def row_of(results: Results, method: str, cells: Iterable[Cell], network: str = "") -> Row:
+    """The row of a method, or of the dense twin."""
+    if method not in results.methods:
+        return Row(tuple(cells), "dense", "", network)
+    kind = "control" if method in results.controls else ""
+    return Row(tuple(cells), kind, f"m{lineup(results).index(method)}", network)
+
+
+def network_of(group: Group) -> str:
+    """What the page calls the networks of all seeds of one method and sparsity."""
+    return "\t".join((group.data, group.model, group.method, str(float(group.target))))
 
 
 def who(results: Results, group: Group, members: Sequence[Measured]) -> list[Cell]:
@@ -111,7 +127,8 @@ def column(results: Results, label: str, *, margin: bool = False, small: str = "
     unit = " %" if spec.unit == "fraction" and not margin else ""
     if margin:
         small = f"m = {words.margin(spec, results.margins[label])}"
-    return Cell(f"{spec.title}\N{NO-BREAK SPACE}{arrow}{unit}{dagger}", small, hint=spec.caution)
+    title = f"{spec.title}\N{NO-BREAK SPACE}{arrow}{unit}{dagger}"
+    return Cell(title, small, hint=spec.caution, metric=label)
 
 
 def finite(m: Measured, label: str) -> bool:

@@ -28,30 +28,28 @@ PREFIXED = (
     "replace(format(datum.value, '~s'), /([a-zA-Z]+)$/, ' $1')"
 )
 """Labels of an axis, with the prefixes of the SI from 1,000 on."""
+ACROSS: dict[str, Any] = {
+    "labelOverlap": "parity",
+    "labelFontSize": 10,
+    "grid": False,
+    "title": "sparsity, %",
+}
 DASHES = ([1, 0], [5, 4], [1.5, 3.5])
 
 
-def spec(looks: Sequence[Look], rungs: Sequence[float], *, log: bool) -> dict[str, Any]:
+def spec(
+    looks: Sequence[Look], rungs: Sequence[float], *, log: bool, steps: bool = True
+) -> dict[str, Any]:
     """The chart of one metric; its rows are the data sets that ``rows`` makes.
 
     Args:
         looks: How each method is drawn, in the order of the legend.
         rungs: The ladder.
         log: Whether the metric's axis is logarithmic.
+        steps: Whether rungs are a step apart, which is logarithmic in density, or stand by their
+            sparsity.
     """
-    ticks = ["0", *(f"{100 * rung:.3g}" for rung in rungs)]
-    x = alt.X(
-        "x:Q",
-        scale=alt.Scale(domain=[-0.35, len(rungs) + 0.35], nice=False),
-        axis=alt.Axis(
-            values=list(range(len(ticks))),
-            labelExpr=f"{ticks!r}[datum.value]",
-            labelOverlap="parity",
-            labelFontSize=10,
-            grid=False,
-            title="sparsity, %",
-        ),
-    )
+    x = _steps(rungs) if steps else _sparsities()
     kind = alt.Scale(type="log", nice=False, padding=6) if log else alt.Scale(zero=False)
     ticks_y: dict[str, Any] = {"values": LOG_TICKS, "format": "~g"} if log else {"tickCount": 5}
     axis = alt.Axis(title=None, labelExpr=PREFIXED, **ticks_y)
@@ -97,6 +95,21 @@ def spec(looks: Sequence[Look], rungs: Sequence[float], *, log: bool) -> dict[st
     signals = alt.param(name="hidden", value=[]), alt.param(name="lit", value="")
     made: dict[str, Any] = chart.add_params(*signals).to_dict(validate=False)
     return {**made, "config": theme.vega()}
+
+
+def _steps(rungs: Sequence[float]) -> alt.X:
+    """The ladder, rung after rung."""
+    ticks = ["0", *(f"{100 * rung:.3g}" for rung in rungs)]
+    labels = f"{ticks!r}[datum.value]"
+    axis = alt.Axis(**ACROSS, values=list(range(len(ticks))), labelExpr=labels)
+    scale = alt.Scale(domain=[-0.35, len(rungs) + 0.35], nice=False)
+    return alt.X("x:Q", scale=scale, axis=axis)
+
+
+def _sparsities() -> alt.X:
+    """Sparsity as it is."""
+    scale = alt.Scale(domain=[-4, 102], nice=False)
+    return alt.X("s:Q", scale=scale, axis=alt.Axis(**ACROSS, values=[0, 20, 40, 60, 80, 100]))
 
 
 def _by_method(channel: Any, values: Sequence[Any]) -> Any:
@@ -157,7 +170,7 @@ def _segments(curve: Curve, key: str) -> Iterator[dict[str, Any]]:
                 "m": key,
                 "run": f"{key}/{i}",
                 "region": region,
-                "x": _trim(point.x),
+                **_across(point),
                 "y": _trim(point.mean),
             }
 
@@ -170,7 +183,7 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
         by = f"all {seeds} together, n = {point.n:,}"
         error = None if point.hi is None else point.hi - point.mean
     return {
-        "x": _trim(point.x),
+        **_across(point),
         "y": _trim(point.mean),
         "lo": _trim(point.mean if point.lo is None else panel.cut(point.lo)),
         "hi": _trim(point.mean if point.hi is None else panel.cut(point.hi)),
@@ -183,13 +196,18 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
 
 def _seed(panel: Panel, dot: Dot, title: str) -> dict[str, Any]:
     return {
-        "x": _trim(dot.x),
+        **_across(dot),
         "y": _trim(dot.value),
         "who": title,
         "at": _at(dot.sparsity, dot.target),
         "value": _printed(panel, dot.value, dot.stderr),
         "by": f"seed {dot.seed}, n = {dot.n:,}",
     }
+
+
+def _across(place: Dot | Point) -> dict[str, float]:
+    """Where it stands on either axis, in steps and in percent; what is dense stands at its rung."""
+    return {"x": _trim(place.x), "s": _trim(100 * (place.sparsity or place.target))}
 
 
 def _at(sparsity: float, target: float) -> str:

@@ -45,12 +45,15 @@ for (const control of $(".rungs")) {
 }
 if (chosen()) show(chosen());
 
-// Charts: one specification, a data set a panel; the legend hides and lights a method in all.
+// Methods: the legend hides one everywhere; pointing at one lights it, and a click on its row keeps it lit.
 const views = [];
+let kept = "";
 const hidden = () => $(".legend button[aria-pressed=false]").map((button) => button.value);
 function toggle(button) {
   button.ariaPressed = button.ariaPressed === "false" ? "true" : "false";
-  for (const view of views) view.signal("hidden", hidden()).runAsync();
+  const gone = hidden();
+  for (const part of $("[data-m]")) part.classList.toggle("off", gone.includes(part.dataset.m));
+  for (const view of views) view.signal("hidden", gone).runAsync();
 }
 function alone(button) {
   const others = $(".legend button").filter((other) => other !== button);
@@ -60,7 +63,13 @@ function alone(button) {
   toggle(button);
 }
 function light(method) {
-  for (const view of views) view.signal("lit", method).runAsync();
+  const lit = method || kept;
+  for (const part of $("[data-m]")) part.classList.toggle("lit", part.dataset.m === lit);
+  for (const view of views) view.signal("lit", lit).runAsync();
+}
+function keep(method) {
+  kept = kept === method ? "" : method;
+  light("");
 }
 for (const button of $(".legend button")) {
   button.disabled = false;
@@ -69,6 +78,14 @@ for (const button of $(".legend button")) {
   button.addEventListener("pointerenter", () => light(button.ariaPressed === "true" ? button.value : ""));
   button.addEventListener("pointerleave", () => light(""));
 }
+for (const part of $("[data-m]")) {
+  part.addEventListener("pointerenter", () => light(part.dataset.m));
+  part.addEventListener("pointerleave", () => light(""));
+  part.querySelector("th")?.addEventListener("click", () => keep(part.dataset.m));
+}
+
+// Charts: one specification for each kind of axes, a data set a panel.
+const axis = () => document.querySelector(".axis input:checked").value;
 async function draw() {
   const { specs, panels, small, diagrams: pooled } = read("charts");
   const options = {
@@ -79,13 +96,20 @@ async function draw() {
     defaultStyle: false,
     tooltip: { disableDefaultStyle: true },
   };
-  for (const [index, { log, label, datasets }] of panels.entries()) {
-    const target = document.getElementById(`chart-${index}`);
-    const spec = { ...specs[log ? "log" : "linear"], datasets, description: label };
-    const { view } = await vegaEmbed(target, spec, options);
-    views.push(view.signal("hidden", hidden()));
-    await view.runAsync();
+  async function plot() {
+    for (const [index, { log, label, datasets }] of panels.entries()) {
+      const target = document.getElementById(`chart-${index}`);
+      const spec = { ...specs[axis()][Number(log)], datasets, description: label };
+      const { view } = await vegaEmbed(target, spec, options);
+      views[index]?.finalize();
+      views[index] = view.signal("hidden", hidden()).signal("lit", kept);
+      await view.runAsync();
+    }
   }
+  await plot();
+  const switches = document.querySelector(".axis");
+  switches.hidden = false;
+  switches.addEventListener("change", plot);
   for (const [index, diagram] of pooled.entries()) {
     const target = document.getElementById(`diagram-${index}`);
     const datasets = { bins: say(target, diagram, chosen()) };
@@ -109,5 +133,63 @@ async function unpack() {
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
     link.hidden = false;
   }
+  return text;
 }
-unpack();
+function records(text) {
+  const lines = [[]];
+  for (const [, cell, end] of text.matchAll(/("(?:[^"]|"")*"|[^",\n]*)(,|\n)/g)) {
+    lines.at(-1).push(cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell);
+    if (end === "\n") lines.push([]);
+  }
+  const [names, ...rows] = lines;
+  return rows.map((row) => Object.fromEntries(names.map((name, i) => [name, row[i]])));
+}
+
+// Where a number is from: every reading behind it, chosen from lists or by a click on the number.
+const network = document.getElementById("network");
+const metric = document.getElementById("metric");
+const digits = (text) => (text === "" ? "" : Number(Number(text).toPrecision(6)).toString());
+const text = unpack();
+let rows;
+async function inspect() {
+  rows ??= records(await text);
+  const { command, seconds } = read("origins");
+  const wanted = rows.filter((row) =>
+    row.metric === metric.value &&
+    [row.data, row.model, row.method, row.target_sparsity].join("\t") === network.value);
+  const lines = wanted.map((row) => [
+    row.subset || "(the whole)",
+    row.seed === "" ? "all" : row.seed,
+    row.value === "" ? row.why : digits(row.value),
+    digits(row.stderr), row.n, digits(row.dense_value),
+    row.subset ? "" : seconds[row.digest.slice(0, 12)] ?? "",
+    row.subset ? "" : row.digest.slice(0, 12),
+  ]);
+  document.querySelector("#readings tbody").replaceChildren(...lines.map((cells) => {
+    const line = document.createElement("tr");
+    line.append(...cells.map((cell, i) => {
+      const part = document.createElement(i ? "td" : "th");
+      part.textContent = cell;
+      return part;
+    }));
+    return line;
+  }));
+  const digests = [...new Set(wanted.map((row) => row.digest).filter(Boolean))];
+  document.getElementById("again").textContent = lines.length
+    ? digests.map((digest) => `${command} --only ${digest.slice(0, 12)}`).join("\n")
+    : "Nothing was read here.";
+}
+network.closest("details").addEventListener("toggle", inspect);
+for (const list of [network, metric]) list.addEventListener("change", inspect);
+for (const cell of $("tr[data-network] td")) {
+  const head = cell.closest("table").tHead.rows[0].cells[cell.cellIndex];
+  if (!head.dataset.metric) continue;
+  cell.classList.add("open");
+  cell.addEventListener("click", () => {
+    [network.value, metric.value] = [cell.parentElement.dataset.network, head.dataset.metric];
+    network.closest("details").open = true;
+    inspect();
+    network.closest("details").scrollIntoView({ block: "start" });
+    network.focus({ preventScroll: true });
+  });
+}

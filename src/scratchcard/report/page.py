@@ -41,8 +41,16 @@ from scratchcard.report import (
     words,
 )
 from scratchcard.report.album import Album
-from scratchcard.report.cells import named
-from scratchcard.report.summary import GLYPHS, badges, chosen_rung, controls, facts, warnings
+from scratchcard.report.cells import named, network_of
+from scratchcard.report.summary import (
+    GLYPHS,
+    badges,
+    chosen_rung,
+    controls,
+    facts,
+    place,
+    warnings,
+)
 from scratchcard.results import Results
 from scratchcard.verdict import Verdict, lineup, voters
 
@@ -52,7 +60,11 @@ CAVEAT = 64
 
 
 def render(
-    results: Results, verdict: Verdict, *, evidence: Mapping[str, object] | None = None
+    results: Results,
+    verdict: Verdict,
+    *,
+    evidence: Mapping[str, object] | None = None,
+    seconds: Mapping[str, float] | None = None,
 ) -> str:
     """The whole page.
 
@@ -60,6 +72,7 @@ def render(
         results: What was measured.
         verdict: What ``verdict.judge`` says of it.
         evidence: Anything that backs the numbers, by name: versions, machine, command.
+        seconds: What readings took, by digest.
     """
     rungs, targets = curves.ladder(results), curves.targets(results)
     panels = plots.panels(results, verdict)
@@ -115,6 +128,12 @@ def render(
         guide=guide.chapters(results),
         cautions=guide.cautions(results),
         warnings=warnings(results, verdict),
+        networks=[
+            {"value": network_of(cell), "text": place(results, cell, cell.target)}
+            for cell in results.groups
+        ],
+        metrics=[{"value": label, "text": spec.title} for label, spec in results.metrics.items()],
+        origins=Markup(_json(_origins((evidence or {}).get("command", ""), seconds or {}))),
         evidence={name: str(value) for name, value in (evidence or {}).items()},
         charts=Markup(_json(_charts(results, list(looks.values()), rungs, panels, diagrams))),
         csv=Markup(_packed(results)),
@@ -213,8 +232,8 @@ def _charts(
 ) -> dict[str, Any]:
     return {
         "specs": {
-            "linear": charts.spec(looks, rungs, log=False),
-            "log": charts.spec(looks, rungs, log=True),
+            axis: [charts.spec(looks, rungs, log=log, steps=axis == "log") for log in (False, True)]
+            for axis in ("log", "linear")
         },
         "panels": [
             {
@@ -247,6 +266,11 @@ def _small(diagrams: Sequence[small.Diagram]) -> dict[str, Any]:
         kind: parts.spec(own, *titles[kind]) if kind in titles else reliability.spec()
         for kind, own in kinds.items()
     }
+
+
+def _origins(command: object, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """How a reading is made again, and what it took, by the beginning of its digest."""
+    return {"command": command, "seconds": {d[:12]: round(s, 2) for d, s in seconds.items()}}
 
 
 def _json(value: object) -> str:

@@ -12,15 +12,15 @@ from scratchcard.contracts import Dimension, Reading
 from scratchcard.report import parts, words
 from scratchcard.report.cells import (
     Cell,
-    Row,
     Table,
     column,
     finite,
     gap,
     groups_of,
-    kind_of,
     named,
+    network_of,
     reasons_of,
+    row_of,
     who,
 )
 from scratchcard.report.dimensions import by_dimension, note
@@ -109,7 +109,7 @@ def _table(results: Results, setting: tuple[str, str], labels: Sequence[str]) ->
                 if together
                 else _mean(results, members, label)
             )
-        rows.append(Row(tuple(cells), kind_of(results, group.method)))
+        rows.append(row_of(results, group.method, cells, network_of(group)))
     return Table(named(setting, results), tuple(head), tuple(rows))
 
 

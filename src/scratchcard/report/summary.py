@@ -158,7 +158,7 @@ def _collapsed(results: Results) -> list[str]:
     for cell, members in results.groups.items():
         broken = [m for m in members if m.collapsed]
         if broken:
-            who = _place(results, cell, cell.target)
+            who = place(results, cell, cell.target)
             seeds = f" in {len(broken)} of {words.count(len(members), 'seed')}"
             found.append(f"{who}: no weights are left in {empty_layers(broken)}{seeds}.")
     return found
@@ -173,9 +173,9 @@ def _missing(results: Results) -> list[str]:
         for gaps in (*members, *([together] if together is not None else [])):
             seed = gaps.network.seed if isinstance(gaps, Measured) else None
             for label, why in gaps.unread.items():
-                failures[_place(results, cell, cell.target), why, seed].append(label)
+                failures[place(results, cell, cell.target), why, seed].append(label)
             for label, why in gaps.silent.items():
-                silent[why, _titles(results, [label])].setdefault(_place(results, cell))
+                silent[why, _titles(results, [label])].setdefault(place(results, cell))
     return [
         *(
             f"{who}, {'all seeds together' if k is None else f'seed {k}'}: "
@@ -189,13 +189,13 @@ def _missing(results: Results) -> list[str]:
 def _everyone(results: Results, places: Collection[str]) -> str:
     """The names of ``places``, or that they are all there are."""
     cells = [cell for cell in results.groups if cell.target]
-    if len(places) > 1 and {_place(results, cell) for cell in cells} <= set(places):
+    if len(places) > 1 and {place(results, cell) for cell in cells} <= set(places):
         return "All tickets"
     return words.listing(places)
 
 
-def _place(results: Results, cell: Cell, target: float = 0.0) -> str:
-    """``SNIP at 59 % on digits · mlp``, the setting where there are several."""
+def place(results: Results, cell: Cell, target: float = 0.0) -> str:
+    """``SNIP at 59 % on digits · mlp``: the target if it is not 0, the setting of several."""
     who = results.methods.get(cell.method, "Dense twin")
     at = f" at {words.percent(target)}" if target else ""
     setting = named((cell.data, cell.model), results)

@@ -9,14 +9,13 @@ from statistics import fmean
 from scratchcard.report import words
 from scratchcard.report.cells import (
     Cell,
-    Row,
     Table,
     column,
     gap,
     groups_of,
-    kind_of,
     named,
     reasons_of,
+    row_of,
     who,
 )
 from scratchcard.report.numbers import sparse
@@ -37,8 +36,7 @@ def scorecard(results: Results, verdict: Verdict, setting: tuple[str, str], targ
         " · ".join(filter(None, [named(setting, results), words.percent(target) + " sparse"])),
         (*head, Cell("Paper's rules")),
         tuple(
-            Row(tuple(_scores(results, ticket, votes)), kind_of(results, ticket.method))
-            for ticket in tickets
+            row_of(results, ticket.method, _scores(results, ticket, votes)) for ticket in tickets
         ),
         f"{target:g}",
     )
@@ -107,7 +105,7 @@ def breaking(results: Results, setting: tuple[str, str]) -> Table:
         last = max((g.target for g in results.groups if g.method == method), default=0.0)
         cells = [_break(own[label], first, last) if label in own else Cell("—") for label in votes]
         small = "control" if method in results.controls else ""
-        rows.append(Row((Cell(title, small, title, hint=title), *cells), kind_of(results, method)))
+        rows.append(row_of(results, method, (Cell(title, small, title, hint=title), *cells)))
     return Table(named(setting, results), tuple(head), tuple(rows))
 
 
@@ -138,5 +136,5 @@ def cost(results: Results, setting: tuple[str, str]) -> Table:
             seen = f"{words.amount(images)} images" if images else ""
             cells.append(Cell(words.amount(epochs), seen, epochs))
             cells += [Cell(words.amount(spent), key=spent) for spent in (flops, seconds)]
-        rows.append(Row(tuple(cells), kind_of(results, group.method)))
+        rows.append(row_of(results, group.method, cells))
     return Table(named(setting, results), tuple(Cell(text) for text in head), tuple(rows))
