@@ -131,6 +131,8 @@ def test_budgets_by_hand(study: Study, plan: Plan, store: Store, tmp_path: Path)
     by = {(m.network.method, m.network.target): m for m in results.networks}
     dense = by["dense", 0.0]
     assert (dense.train.images, dense.find.images) == (TOTAL * BATCH, 0)
+    assert len(dense.losses) == TOTAL // PER_EPOCH
+    assert 0 < dense.losses[-1] < dense.losses[0]
     assert dense.kept == dense.prunable == by["omp", 0.5904].prunable
     random = by["random", 0.5904]
     assert (random.train.images, random.find.images) == (TOTAL * BATCH, 0)

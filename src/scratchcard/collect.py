@@ -190,6 +190,7 @@ def _measured(
         missing=missing,
         train=budgets.own(network),
         find=budgets.find(network),
+        losses=tuple(e["loss"] for e in trained.get("progress", {}).get("history", [])),
     )
 
 

@@ -63,6 +63,7 @@ class Measured(Gaps):
         missing: By label of the metric: why it is absent.
         train: Budget of this network's own training.
         find: Budget of everything that had to be trained before to find its mask.
+        losses: Mean training loss of each epoch of its own training.
     """
 
     network: Network
@@ -75,6 +76,7 @@ class Measured(Gaps):
     missing: Mapping[str, str]
     train: Budget
     find: Budget
+    losses: tuple[float, ...] = ()
 
     @property
     def position(self) -> float:

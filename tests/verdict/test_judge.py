@@ -215,6 +215,22 @@ def test_regions_follow_accuracy(value: float, region: str) -> None:
     assert only(gone).region == "III"
 
 
+def test_each_metric_has_a_region_of_its_own() -> None:
+    parts = {f"class {k}": Part(0.9, 0.0, 10) for k in range(10)}
+    dense = {"accuracy": exact(0.9, parts=parts), "ece": exact(0.02), "nll": exact(0.2)}
+    worn = {"accuracy": exact(0.895, parts=parts), "ece": exact(0.031), "nll": exact(0.209)}
+    ticket = only(study(dense, worn))
+    assert ticket.region == "I"
+    assert ticket.regions == {"accuracy": "I", "ece": "II", "nll": "I"}
+    # the study's margin on accuracy is another matter than the paper's tolerance
+    strict = replace(study(dense, worn), margins={"accuracy": 0.001, "ece": 0.02, "nll": 0.01})
+    assert only(strict).regions == {"accuracy": "I", "ece": "I", "nll": "II"}
+    chance = worn | {"accuracy": exact(0.1, parts=parts)}
+    assert set(only(study(dense, chance)).regions.values()) == {"III"}
+    without = study({"ece": exact(0.02)}, {"ece": exact(0.02)})
+    assert (only(without).region, only(without).regions) == (None, {"ece": "I"})
+
+
 def test_bands_are_prediction_intervals_of_a_further_dense_network() -> None:
     results = make_results(methods=("lth",), targets=(0.5,), seeds=4)
     verdict = judge(results)

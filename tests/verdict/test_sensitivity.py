@@ -6,8 +6,10 @@ import math
 
 import pytest
 
-from scratchcard.verdict.sensitivity import breaks, crossing
+from scratchcard.results import Results
+from scratchcard.verdict.sensitivity import breaks, crossing, longest, ranking
 from tests.factory import make_results, no_effect
+from tests.verdict.exact import exact_results
 
 
 def test_crossing_is_linear_in_the_logarithm_of_density() -> None:
@@ -44,3 +46,53 @@ def test_intervals_need_seeds() -> None:
 def test_failed_seeds_are_left_out() -> None:
     failed = {("lth", t, k): "killed" for t in (0.36, 0.5904) for k in (0, 1)}
     assert {b.seeds for b in breaks(make_results(targets=(0.36, 0.5904), failed=failed))} == {3, 5}
+
+
+def made_to_break(where: dict[tuple[str, str], float], ladders: object = None) -> Results:
+    """Each (method, metric) loses three margins from a rung on; others gain."""
+    return exact_results(
+        lambda method, target, seed, label: (
+            -3.0 if target >= where.get((method, label), 2.0) else 0.5
+        ),
+        metrics=("accuracy", "ece", "brier"),
+        methods=("lth", "omp", "random"),
+        targets=(0.2, 0.36, 0.488, 0.59),
+        seeds=1,
+        controls=("random",),
+        ladders=ladders,
+    )
+
+
+def test_metrics_are_ranked_over_methods() -> None:
+    results = made_to_break(
+        {
+            ("lth", "ece"): 0.488,
+            ("omp", "ece"): 0.36,
+            ("omp", "accuracy"): 0.59,
+            ("random", "brier"): 0.2,
+        }
+    )
+    ece, accuracy, brier = ranking(results, breaks(results))
+    # lth: ece 1, the others share 2 and 3; omp: ece 1, accuracy 2, brier 3
+    assert [(one.metric, one.rank) for one in (ece, accuracy, brier)] == [
+        ("ece", 1.0),
+        ("accuracy", 2.25),
+        ("brier", 2.75),
+    ]
+    assert (ece.first, ece.broken, ece.methods) == (2, 2, 2)
+    assert (accuracy.first, accuracy.broken) == (0, 1)
+    assert brier.sparsity == math.inf, "the control does not count"
+    assert 0.36 < ece.sparsity < 0.488, "the later of the two"
+
+
+def test_who_holds_longest_with_each_metric() -> None:
+    where = {("lth", "ece"): 0.488, ("omp", "ece"): 0.36, ("omp", "brier"): 0.59}
+    results = made_to_break(where, ladders={"lth": (0.2, 0.36, 0.488)})
+    found = {one.metric: one for one in longest(results, breaks(results))}
+    assert found["ece"].methods == ("lth",)
+    assert not found["ece"].open
+    # lth holds to 0.488, the end of its ladder; omp breaks later: nothing says lth would not
+    assert found["brier"].methods == ("omp",)
+    assert found["accuracy"].methods == ("omp",)
+    assert found["accuracy"].open
+    assert found["accuracy"].sparsity == 0.59

@@ -1,5 +1,14 @@
-"""From readings to pass or fail: differences with intervals, calls against margins, verdicts."""
+"""From readings to pass or fail: differences with intervals, calls against margins, verdicts.
 
+paired       a difference to dense, with its error        compare    better, matches, worse
+judge        pass, fail; the rule                          regions    I, II, III
+power        what would decide the undecided               reach      how far a method keeps up
+sensitivity  which metric breaks first, who holds longest  wins       what is won at once
+budget       the same at equal cost                        cautions   what makes it doubtful
+"""
+
+from scratchcard.verdict.budget import Affordable, Cost, at_equal_budget, costs
+from scratchcard.verdict.cautions import Cautions, Falling, Few, Unequal, cautions
 from scratchcard.verdict.compare import (
     Call,
     Comparison,
@@ -8,31 +17,50 @@ from scratchcard.verdict.compare import (
     lineup,
     voters,
 )
-from scratchcard.verdict.judge import (
-    Band,
-    Outcome,
-    Region,
-    Ticket,
-    Verdict,
-    chance_level,
-    judge,
-)
-from scratchcard.verdict.sensitivity import Break, breaks
+from scratchcard.verdict.judge import Band, Outcome, Ticket, Verdict, judge
+from scratchcard.verdict.power import Chances, Need, chances, need, need_of_ticket
+from scratchcard.verdict.reach import Reach, Rule, reaches
+from scratchcard.verdict.regions import Region, chance_level
+from scratchcard.verdict.sensitivity import Break, Longest, Sensitivity, breaks, longest, ranking
+from scratchcard.verdict.wins import Win, wins_at_once
 
 __all__ = [
+    "Affordable",
     "Band",
     "Break",
     "Call",
+    "Cautions",
+    "Chances",
     "Comparison",
+    "Cost",
+    "Falling",
+    "Few",
+    "Longest",
+    "Need",
     "Outcome",
+    "Reach",
     "Region",
+    "Rule",
+    "Sensitivity",
     "Ticket",
+    "Unequal",
     "Verdict",
+    "Win",
     "accuracy_label",
+    "at_equal_budget",
     "breaks",
+    "cautions",
     "chance_level",
+    "chances",
     "contenders",
+    "costs",
     "judge",
     "lineup",
+    "longest",
+    "need",
+    "need_of_ticket",
+    "ranking",
+    "reaches",
     "voters",
+    "wins_at_once",
 ]

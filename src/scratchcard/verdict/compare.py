@@ -6,14 +6,14 @@ A call rests on an interval and on a margin that was declared beforehand.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
 from scratchcard.contracts import VOTING, Reading
 from scratchcard.results import Cell, Measured, Results
-from scratchcard.verdict.paired import LEVEL, Difference, Pair, Pool, difference, holm
+from scratchcard.verdict.paired import LEVEL, Difference, Noise, Pair, Pool, difference, holm
 
 Call = Literal["better", "matches", "worse", "undecided"]
 
@@ -37,6 +37,9 @@ class Comparison:
         call: The rule's answer; None for metrics that do not vote.
         seeds: How many pairs of networks.
         hollow: Better, but accuracy does not pass: a win that does not count.
+        noise: What ``stderr`` is made of.
+        tests: How many of the ticket's metrics share the level with this one, for "worse" and for
+            "better": those that Holm has not yet rejected.
     """
 
     metric: str
@@ -50,6 +53,8 @@ class Comparison:
     call: Call | None
     seeds: int
     hollow: bool = False
+    noise: Noise | None = None
+    tests: tuple[int, int] = (1, 1)
 
     @property
     def safe(self) -> bool:
@@ -86,14 +91,16 @@ def accuracy_label(results: Results) -> str | None:
 
 
 def compare(
-    results: Results, members: Sequence[Measured], alike: tuple[Sequence[Cell], Sequence[Cell]]
+    results: Results,
+    members: Sequence[Measured],
+    pools: tuple[Mapping[str, Pool], Mapping[str, Pool]],
 ) -> dict[str, Comparison]:
     """Every metric that was read of a ticket and of its twins.
 
     Args:
         results: The study.
         members: The ticket's networks, one per seed.
-        alike: The cells whose networks vary over seeds as the dense twins do, and as the ticket's.
+        pools: By label, how networks like the dense twins vary over seeds, and like the ticket's.
     """
     pairs = {label: pairs_of(results, members, label) for label in results.metrics}
     differences = {
@@ -101,13 +108,14 @@ def compare(
             pairs[label],
             better=spec.better,
             scale=spec.scale,
-            pools=(pool_of(results, alike[0], label), pool_of(results, alike[1], label)),
+            pools=(pools[0][label], pools[1][label]),
         )
         for label, spec in results.metrics.items()
         if pairs[label]
     }
     votes = {label: differences[label] for label in voters(results) if label in differences}
-    calls = _calls(votes, results.margins)
+    tests = _Tests(votes)
+    calls = _calls(votes, tests, results.margins)
     comparisons = {}
     for label, estimate in differences.items():
         lo, hi = estimate.interval()
@@ -122,6 +130,8 @@ def compare(
             margin=results.margins[label] if label in calls else None,
             call=calls.get(label),
             seeds=len(pairs[label]),
+            noise=estimate.noise,
+            tests=tests.left if label in calls else (1, 1),
         )
     return _mark_hollow(comparisons, accuracy_label(results))
 
@@ -136,24 +146,41 @@ def _mark_hollow(comparisons: dict[str, Comparison], accuracy: str | None) -> di
     }
 
 
-def _calls(differences: Mapping[str, Difference], margins: Mapping[str, float]) -> dict[str, Call]:
-    """The rule, metric by metric; the tests share their level over the ticket (Holm)."""
-    worse = holm([estimate.p_worse() for estimate in differences.values()])
-    better = holm([estimate.p_better() for estimate in differences.values()])
+def _calls(
+    differences: Mapping[str, Difference], tests: _Tests, margins: Mapping[str, float]
+) -> dict[str, Call]:
+    """The rule, metric by metric."""
     calls: dict[str, Call] = {}
-    for (label, estimate), p_worse, p_better in zip(
-        differences.items(), worse, better, strict=True
-    ):
+    for label, estimate in differences.items():
         (lo, hi), margin = estimate.interval(), margins[label]
         if lo > -margin and hi < margin:
             calls[label] = "matches"
-        elif lo <= -margin and p_worse <= LEVEL:
+        elif lo <= -margin and tests.worse[label] <= LEVEL:
             calls[label] = "worse"
-        elif hi >= margin and p_better <= LEVEL:
+        elif hi >= margin and tests.better[label] <= LEVEL:
             calls[label] = "better"
         else:
             calls[label] = "undecided"
     return calls
+
+
+class _Tests:
+    """The p values of a ticket's metrics, which share their level (Holm)."""
+
+    def __init__(self, differences: Mapping[str, Difference]) -> None:
+        estimates = differences.values()
+        worse = holm([estimate.p_worse() for estimate in estimates])
+        better = holm([estimate.p_better() for estimate in estimates])
+        self.worse = dict(zip(differences, worse, strict=True))
+        self.better = dict(zip(differences, better, strict=True))
+
+    @property
+    def left(self) -> tuple[int, int]:
+        """How many are not rejected, of "worse" and of "better"; at least one."""
+        worse, better = (
+            sum(p > LEVEL for p in adjusted.values()) for adjusted in (self.worse, self.better)
+        )
+        return max(1, worse), max(1, better)
 
 
 def pairs_of(results: Results, members: Iterable[Measured], label: str) -> list[Pair]:
@@ -174,7 +201,9 @@ def values_of(members: Iterable[Measured], label: str) -> list[float]:
     return [reading.value for reading in readings if reading is not None]
 
 
-def pool_of(results: Results, cells: Iterable[Cell], label: str) -> Pool:
-    """What the networks of ``cells`` say about the metric's variance over seeds."""
-    groups = (values_of(results.groups[cell], label) for cell in cells)
-    return Pool.of(groups, results.metrics[label].scale)
+def pools_of(results: Results, cells: Collection[Cell]) -> dict[str, Pool]:
+    """By label, what the networks of ``cells`` say about the metric's variance over seeds."""
+    return {
+        label: Pool.of((values_of(results.groups[cell], label) for cell in cells), spec.scale)
+        for label, spec in results.metrics.items()
+    }

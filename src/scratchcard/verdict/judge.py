@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal
 
-from scratchcard.contracts import VOTING, Dimension, MetricSpec, Reading
+from scratchcard.contracts import VOTING, Dimension, MetricSpec
 from scratchcard.results import Cell, Measured, Results
 from scratchcard.verdict.compare import (
     Call,
     Comparison,
-    accuracy_label,
     compare,
     pairs_of,
+    pools_of,
     values_of,
     voters,
 )
-from scratchcard.verdict.paired import on_scale, quantile, seed_variance
+from scratchcard.verdict.paired import Pool, on_scale, quantile, seed_variance
+from scratchcard.verdict.regions import ROUNDING, Region, metric_regions, region_of
 
 Outcome = Literal["pass", "fail", "undecided"]
-Region = Literal["I", "II", "III"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Ticket:
         measured: The same rule over the headline metrics of this study alone.
         why: What decided, in a few words.
         region: By accuracy; None if accuracy was not read.
+        regions: By label of each metric that votes and was read, by that metric alone.
         dimensions: Per voting dimension a call, or None if none of its metrics that votes was read:
             worse if any of them is, better or matches if none can be worse by its margin, else
             undecided.
@@ -62,6 +63,7 @@ class Ticket:
     measured: Outcome
     why: str
     region: Region | None
+    regions: Mapping[str, Region]
     dimensions: Mapping[Dimension, Call | None]
     wins_all: bool
     no_worse: bool
@@ -91,11 +93,6 @@ class Verdict:
     unmeasured: tuple[Dimension, ...]
 
 
-PAPER_TOLERANCE = 0.01
-"""Region I ends where accuracy is this far below dense (read off the paper's figures)."""
-ROUNDING = 1e-12
-"""What sums of equal numbers may differ by."""
-
 Ballot = Mapping[str, Comparison | None]
 """Label of each metric that votes to its comparison; None if no pair of networks was read."""
 
@@ -107,11 +104,14 @@ def judge(results: Results) -> Verdict:
     A ticket that a headline metric does not apply to is undecided at best: what cannot be measured
     of it must not make it look good. Controls are judged too, but nobody speaks of them as winners.
     """
-    regions = {cell: _region(results, members) for cell, members in results.groups.items()}
+    regions = {cell: region_of(results, members) for cell, members in results.groups.items()}
+    pools = _Pools(results, regions)
     measured = {results.metrics[label].dimension for label in voters(results)}
     return Verdict(
         tickets=tuple(
-            _ticket(results, cell, regions) for cell in results.groups if cell.method != "dense"
+            _ticket(results, cell, regions[cell], pools)
+            for cell in results.groups
+            if cell.method != "dense"
         ),
         bands={
             (cell.data, cell.model, label): _band(values, spec)
@@ -123,9 +123,9 @@ def judge(results: Results) -> Verdict:
     )
 
 
-def _ticket(results: Results, cell: Cell, regions: Mapping[Cell, Region | None]) -> Ticket:
+def _ticket(results: Results, cell: Cell, region: Region | None, pools: _Pools) -> Ticket:
     members = results.groups[cell]
-    comparisons = compare(results, members, _alike(cell, regions))
+    comparisons = compare(results, members, pools.beside(cell))
     ballot = {label: comparisons.get(label) for label in voters(results)}
     dimensions = {dimension: _dimension(results, dimension, ballot) for dimension in VOTING}
     seeds = tuple(member.network.seed for member in members if _was_read(results, member))
@@ -142,26 +142,37 @@ def _ticket(results: Results, cell: Cell, regions: Mapping[Cell, Region | None])
         outcome=measured if complete or measured == "fail" else "undecided",
         measured=measured,
         why=_why(results, ballot, dimensions, silent, (len(seeds), len(members))),
-        region=regions[cell],
+        region=region,
+        regions=metric_regions(results, comparisons, region),
         dimensions=dimensions,
         wins_all=_no_loss(ballot, allowed=0.0),
         no_worse=_no_loss(ballot, allowed=1.0),
     )
 
 
-def _alike(cell: Cell, regions: Mapping[Cell, Region | None]) -> tuple[list[Cell], list[Cell]]:
-    """The cells whose variance over seeds tells of the dense twins', and of the ticket's.
+class _Pools:
+    """What a study says about variances over seeds, within a region of a data set and model.
 
-    Variances are pooled within a region: how much networks at chance scatter says nothing about
-    those that work. Dense networks are in region I, by definition.
+    How much networks at chance scatter says nothing about those that work. Dense networks are in
+    region I, by definition. Where accuracy was not read all networks are taken together.
     """
-    setting = [other for other in regions if (other.data, other.model) == (cell.data, cell.model)]
-    if regions[cell] is None:
-        return setting, setting
-    return (
-        [other for other in setting if regions[other] == "I"],
-        [other for other in setting if regions[other] == regions[cell]],
-    )
+
+    def __init__(self, results: Results, regions: Mapping[Cell, Region | None]) -> None:
+        self._results, self._regions = results, regions
+        self._known: dict[tuple[str, str, Region | None], dict[str, Pool]] = {}
+
+    def beside(self, cell: Cell) -> tuple[Mapping[str, Pool], Mapping[str, Pool]]:
+        """By label, the pools of the dense twins and of the ticket."""
+        region = self._regions[cell]
+        return self._pool(cell, region and "I"), self._pool(cell, region)
+
+    def _pool(self, cell: Cell, region: Region | None) -> dict[str, Pool]:
+        key = (cell.data, cell.model, region)
+        if key not in self._known:
+            setting = [other for other in self._regions if other[:2] == cell[:2]]
+            cells = [c for c in setting if region in (None, self._regions[c])]
+            self._known[key] = pools_of(self._results, cells)
+        return self._known[key]
 
 
 def _outcome(ballot: Ballot) -> Outcome:
@@ -229,30 +240,6 @@ def _why(
     if seeds < planned:
         said.append(f"{planned - seeds} of {planned} seeds failed")
     return "; ".join(said)
-
-
-def _region(results: Results, members: Sequence[Measured]) -> Region | None:
-    if any(measured.collapsed for measured in members):
-        return "III"
-    read = pairs_of(results, members, accuracy_label(results) or "")
-    if not read:
-        return None
-    dense, sparse = (fmean(pair[side].value for pair in read) for side in (0, 1))
-    if sparse <= chance_level(read[0][1]):
-        return "III"
-    return "I" if sparse >= dense - PAPER_TOLERANCE - ROUNDING else "II"
-
-
-def chance_level(accuracy: Reading) -> float:
-    """Two standard errors above what always naming the commonest class would score.
-
-    The classes are the reading's parts; without them nothing is called chance.
-    """
-    if len(accuracy.parts) < 2:
-        return -math.inf
-    sizes = [part.n for part in accuracy.parts.values()]
-    share = max(sizes) / sum(sizes)
-    return share + 2 * math.sqrt(share * (1 - share) / accuracy.n)
 
 
 def _was_read(results: Results, measured: Measured) -> bool:

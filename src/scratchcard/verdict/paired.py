@@ -34,11 +34,13 @@ class Difference:
         d: The mean over pairs.
         stderr: Its standard error, over seeds and examples; infinite where unknown.
         df: Degrees of freedom of ``stderr``.
+        noise: What ``stderr`` is made of; None if that was not recorded.
     """
 
     d: float
     stderr: float
     df: float
+    noise: Noise | None = None
 
     def interval(self) -> tuple[float, float]:
         """The two-sided 90 % interval of ``d``."""
@@ -121,6 +123,55 @@ class Pool:
         return (prior * pooled + own.squares) / df, df
 
 
+@dataclass(frozen=True)
+class Noise:
+    """What the error of a mean difference is made of, so that it is known for any number of seeds.
+
+    Attributes:
+        dense: Variance over seeds of the dense readings.
+        sparse: The same of the sparse ones.
+        lent: Degrees of freedom that other groups lend to each of the two.
+        shared: Variance over examples that all pairs have in common.
+        own: Variance over examples that each pair has for itself, of a single pair.
+    """
+
+    dense: float
+    sparse: float
+    lent: tuple[float, float]
+    shared: float
+    own: float
+
+    def estimate(self, seeds: float, images: float = 1.0) -> tuple[float, float]:
+        """The variance that the rule works with, and its degrees of freedom (Satterthwaite's).
+
+        Args:
+            seeds: Number of pairs.
+            images: How many times as many examples.
+        """
+        parts = [self._of_seeds(s2, images) / seeds for s2 in (self.dense, self.sparse)]
+        variance = sum(parts) + self.shared / images + self.own / (seeds * images)
+        spread = sum(
+            part**2 / (lent + seeds - 1) for part, lent in zip(parts, self.lent, strict=True)
+        )
+        known = spread > 0 and math.isfinite(variance)
+        return variance, variance**2 / spread if known else math.inf
+
+    def truth(self, seeds: float, images: float = 1.0) -> float:
+        """The variance that the mean difference really has: a little less than the rule's.
+
+        What each pair has for itself also makes readings vary over seeds, so the rule counts it
+        twice; to leave it out would need its exact size.
+        """
+        both = self._of_seeds(self.dense, images) + self._of_seeds(self.sparse, images)
+        return both / seeds + self.shared / images
+
+    def _of_seeds(self, s2: float, images: float) -> float:
+        """The part of a seed variance that is due to few examples shrinks when there are more."""
+        both = self.dense + self.sparse
+        due = min(1.0, self.own / both) if both > 0 else 0.0
+        return s2 * (1 - due * (1 - 1 / images))
+
+
 def difference(
     pairs: Sequence[Pair],
     *,
@@ -145,13 +196,13 @@ def difference(
     columns = [[pair[side].value for pair in pairs] for side in (0, 1)]
     dense, sparse = (on_scale(column, scale) for column in columns)
     d = float((sparse - dense).mean()) * (1 if better == "higher" else -1)
-    shrunk = _filled(
+    (dense_s2, dense_df), (sparse_s2, sparse_df) = _filled(
         [pool.shrink(Pool.of([one], scale)) for pool, one in zip(pools, columns, strict=True)]
     )
-    variance = sum(s2 for s2, _ in shrunk) / k + example_variance(pairs, scale)
-    spread = sum((s2 / k) ** 2 / df for s2, df in shrunk)
-    df = variance**2 / spread if spread > 0 and math.isfinite(variance) else math.inf
-    return Difference(d, math.sqrt(variance), df)
+    shared, own = _examples(pairs, scale)
+    noise = Noise(dense_s2, sparse_s2, (dense_df - (k - 1), sparse_df - (k - 1)), shared, own)
+    variance, df = noise.estimate(k)
+    return Difference(d, math.sqrt(variance), df, noise)
 
 
 def _filled(shrunk: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -184,6 +235,20 @@ def example_variance(pairs: Sequence[Pair], scale: Scale) -> float:
         errors = np.array([[_relative(reading, scale) for reading in pair] for pair in pairs])
         variance = (errors**2).sum(axis=1).mean()
     return float(variance) if math.isfinite(variance) else math.inf
+
+
+def _examples(pairs: Sequence[Pair], scale: Scale) -> tuple[float, float]:
+    """The variance over examples: what all pairs share, and what a pair has for itself.
+
+    That of the mean of k pairs is shared + own / k, that of a single one shared + own. Of one pair
+    nothing says which is which: all of it is taken to be shared.
+    """
+    k, together = len(pairs), example_variance(pairs, scale)
+    if k == 1 or not math.isfinite(together):
+        return together, 0.0
+    alone = sum(example_variance([pair], scale) for pair in pairs) / k
+    own = min(max(alone - together, 0.0) * k / (k - 1), together * k)
+    return together - own / k, own
 
 
 def _columns(

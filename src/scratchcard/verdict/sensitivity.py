@@ -1,22 +1,25 @@
 """At which sparsity each metric breaks: where the mean loss of a method crosses the margin.
 
 Between two rungs the loss is interpolated over the logarithm of density, the ladder's own axis.
+What follows: which metrics are most sensitive to sparsity, and which methods least so.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 
 from scratchcard.results import Measured, Results
 from scratchcard.seeds import numpy_stream
-from scratchcard.verdict.compare import pairs_of, voters
+from scratchcard.verdict.compare import contenders, pairs_of, voters
 from scratchcard.verdict.paired import on_scale
 
+ALIKE = 0.005
+"""Sparsities this close are one."""
 RESAMPLES = 400
 ENOUGH = 5
 """Seeds from which on resampling them says something; below, the seeds themselves are shown."""
@@ -36,6 +39,7 @@ class Break:
             of the seeds' own values; None of one seed.
         hi: Upper end.
         seeds: How many seeds it rests on.
+        end: The sparsest rung at which the metric was read.
     """
 
     data: str
@@ -46,6 +50,60 @@ class Break:
     lo: float | None
     hi: float | None
     seeds: int
+    end: float
+
+    @property
+    def held(self) -> float:
+        """How far it is known to hold: to where it breaks, or to the end of the ladder."""
+        return min(self.sparsity, self.end)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How sensitive a metric is to sparsity, over the methods of a data set and model.
+
+    Attributes:
+        data: Label of the data set.
+        model: Label of the model.
+        metric: Label of the metric.
+        rank: Mean over methods of its place among the metrics that break: 1 breaks first. Those
+            that break together, or hold, share the mean of their places.
+        sparsity: Median over methods of where it breaks, the later one of two in the middle;
+            infinite if it holds with half of them.
+        first: With how many methods no other metric breaks before it.
+        broken: With how many methods it breaks at all.
+        methods: How many there are.
+    """
+
+    data: str
+    model: str
+    metric: str
+    rank: float
+    sparsity: float
+    first: int
+    broken: int
+    methods: int
+
+
+@dataclass(frozen=True)
+class Longest:
+    """Which methods a metric holds longest with; several if none of them is seen to break sooner.
+
+    Attributes:
+        data: Label of the data set.
+        model: Label of the model.
+        metric: Label of the metric.
+        methods: Labels.
+        sparsity: How far it holds with them.
+        open: Whether that is the end of their ladder, so that it may hold longer still.
+    """
+
+    data: str
+    model: str
+    metric: str
+    methods: tuple[str, ...]
+    sparsity: float
+    open: bool
 
 
 def breaks(results: Results) -> tuple[Break, ...]:
@@ -53,20 +111,72 @@ def breaks(results: Results) -> tuple[Break, ...]:
     found = []
     for data, model in results.settings:
         for method in results.methods:
-            rungs = [
-                members
-                for cell, members in results.groups.items()
-                if (cell.data, cell.model, cell.method) == (data, model, method)
-            ]
-            rungs.sort(key=_position)
-            curves = {label: _losses(results, rungs, label) for label in voters(results)}
-            own = [
-                Break(data, model, method, label, *_break(curve, rungs, results.margins[label]))
-                for label, curve in curves.items()
-                if np.isfinite(curve).any()
-            ]
+            rungs = rungs_of(results, data, model, method)
+            own = []
+            for label in voters(results):
+                losses = losses_of(results, rungs, label)
+                losses = losses[:, np.isfinite(losses).any(axis=0)]
+                if not losses.size:
+                    continue
+                read = np.flatnonzero(np.isfinite(losses).any(axis=1))
+                where = _break(losses, rungs, results.margins[label])
+                own.append(Break(data, model, method, label, *where, position(rungs[read[-1]])))
             found += sorted(own, key=lambda one: one.sparsity)
     return tuple(found)
+
+
+def ranking(results: Results, found: Sequence[Break]) -> tuple[Sensitivity, ...]:
+    """The metrics of each data set and model, the most sensitive first; controls do not count."""
+    ranked = []
+    for data, model in results.settings:
+        own = [b for b in found if (b.data, b.model) == (data, model)]
+        ladders = [[b for b in own if b.method == method] for method in contenders(results)]
+        lines = [
+            _sensitivity(data, model, label, [ladder for ladder in ladders if ladder])
+            for label in dict.fromkeys(b.metric for b in own if b.method not in results.controls)
+        ]
+        ranked += sorted(lines, key=lambda one: (one.rank, one.sparsity))
+    return tuple(ranked)
+
+
+def _sensitivity(
+    data: str, model: str, label: str, ladders: Sequence[Sequence[Break]]
+) -> Sensitivity:
+    """``ladders`` are the breaks of each method, of all metrics."""
+    ranks, where, first = [], [], 0
+    for ladder in ladders:
+        for own in (b.sparsity for b in ladder if b.metric == label):
+            before = sum(b.sparsity < own for b in ladder)
+            level = sum(b.sparsity == own for b in ladder)
+            ranks.append(before + (level + 1) / 2)
+            where.append(own)
+            first += before == 0 and math.isfinite(own)
+    broken = sum(map(math.isfinite, where))
+    middle = sorted(where)[len(where) // 2]
+    return Sensitivity(data, model, label, fmean(ranks), middle, first, broken, len(where))
+
+
+def longest(results: Results, found: Sequence[Break]) -> tuple[Longest, ...]:
+    """By metric, the methods that lose least with it; controls do not count.
+
+    A method whose ladder ends early is not said to hold longer than it was looked at.
+    """
+    best = []
+    for data, model in results.settings:
+        for label in voters(results):
+            own = [
+                b
+                for b in found
+                if (b.data, b.model, b.metric) == (data, model, label)
+                and b.method not in results.controls
+            ]
+            if own:
+                furthest = max(b.held for b in own)
+                those = [b for b in own if b.held > furthest - ALIKE]
+                methods = tuple(b.method for b in those)
+                still = any(math.isinf(b.sparsity) for b in those)
+                best.append(Longest(data, model, label, methods, furthest, still))
+    return tuple(best)
 
 
 def crossing(sparsities: Sequence[float], losses: Sequence[float], margin: float) -> float:
@@ -90,11 +200,22 @@ def crossing(sparsities: Sequence[float], losses: Sequence[float], margin: float
     return math.inf
 
 
-def _position(members: Sequence[Measured]) -> float:
+def rungs_of(results: Results, data: str, model: str, method: str) -> list[tuple[Measured, ...]]:
+    """The tickets of a method, the densest first."""
+    rungs = [
+        members
+        for cell, members in results.groups.items()
+        if (cell.data, cell.model, cell.method) == (data, model, method)
+    ]
+    return sorted(rungs, key=position)
+
+
+def position(members: Sequence[Measured]) -> float:
+    """The sparsity at which a ticket stands on the ladder."""
     return median(measured.position for measured in members)
 
 
-def _losses(results: Results, rungs: Sequence[Sequence[Measured]], label: str) -> np.ndarray:
+def losses_of(results: Results, rungs: Sequence[Sequence[Measured]], label: str) -> np.ndarray:
     """Loss against the dense twin [rungs, seeds], more is worse, NaN where it was not read."""
     spec = results.metrics[label]
     seeds = sorted({member.network.seed for members in rungs for member in members})
@@ -105,13 +226,13 @@ def _losses(results: Results, rungs: Sequence[Sequence[Measured]], label: str) -
                 dense, sparse = on_scale([reading.value for reading in pair], spec.scale)
                 loss = dense - sparse if spec.better == "higher" else sparse - dense
                 losses[row, seeds.index(member.network.seed)] = loss
-    return losses[:, np.isfinite(losses).any(axis=0)]
+    return losses
 
 
 def _break(
     losses: np.ndarray, rungs: Sequence[Sequence[Measured]], margin: float
 ) -> tuple[float, float | None, float | None, int]:
-    sparsities = [_position(members) for members in rungs]
+    sparsities = [position(members) for members in rungs]
 
     def of(seeds: Sequence[int]) -> float:
         chosen = losses[:, list(seeds)]
@@ -122,13 +243,24 @@ def _break(
         return crossing(sparsities, means, margin)
 
     k = losses.shape[1]
-    middle = of(range(k))
-    if k == 1:
-        return middle, None, None, k
+    return of(range(k)), *over_seeds(of, k), k
+
+
+def over_seeds(of: Callable[[Sequence[int]], float], k: int) -> tuple[float | None, float | None]:
+    """An interval of a sparsity that was found from k seeds: 90 %, by resampling whole seeds.
+
+    Below five seeds it is the range of what each seed alone says; of one seed there is none.
+
+    Args:
+        of: The sparsity by the numbers of the seeds that it is taken of.
+        k: How many there are.
+    """
+    if k < 2:
+        return None, None
     if k < ENOUGH:
         singles = [of([seed]) for seed in range(k)]
-        return middle, min(singles), max(singles), k
+        return min(singles), max(singles)
     draws: np.ndarray = numpy_stream(0, "breaks", k).integers(k, size=(RESAMPLES, k))
     resampled = sorted(of(draw.tolist()) for draw in draws)
     # order statistics, not interpolated quantiles: some of the values may be infinite
-    return middle, resampled[RESAMPLES // 20], resampled[-RESAMPLES // 20 - 1], k
+    return resampled[RESAMPLES // 20], resampled[-RESAMPLES // 20 - 1]
