@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from scratchcard.contracts import Task, UserError
 from scratchcard.data import Images, Splits
@@ -26,7 +27,7 @@ def random(n: int, channels: int, height: int, width: int, classes: int = 10) ->
 def test_every_size_grey_and_rgb(channels: int, height: int, width: int) -> None:
     concepts = own_concepts(random(12, channels, height, width), CIFAR)
     area = dict(zip(concepts.names, concepts.areas(), strict=True))
-    assert concepts.size == (height, width)
+    assert concepts.size == (min(height, 112), min(width, 112))
     assert len(concepts.names) == (11 if channels == 3 else 3) + 11 + 5 + 10 + 7
     tones = [k for k, c in enumerate(concepts.categories) if c in ("colour", "brightness")]
     assert (np.sum([concepts.mask(k) for k in tones], axis=0) == 1).all()  # one of each pixel
@@ -34,6 +35,26 @@ def test_every_size_grey_and_rgb(channels: int, height: int, width: int) -> None
         if "edges" not in name and "stripes" not in name:
             assert area[name] == pytest.approx(share, abs=0.002 + 2 / (12 * height * width))
         assert area[name] <= share + 0.03
+
+
+def test_masks_of_large_images_have_112_pixels() -> None:
+    assert own_concepts(random(2, 1, 150, 300)).size == (56, 112)
+    small = np.full((1, 3, 112, 112), 128, dtype=np.uint8)
+    small[0, :, 20:60, 30:90] = np.array([230, 20, 20])[:, None, None]
+    small[0, :, 70:100, 10:100] = 255
+    large = small.repeat(2, axis=2).repeat(2, axis=3)
+    one, other = (
+        own_concepts(Images(torch.from_numpy(pixels), torch.zeros(1).long()))
+        for pixels in (small, large)
+    )
+    assert other.size == (112, 112)
+    for name, away in (("red", 1), ("white", 1), ("grey", 1), ("smooth", 4), ("top", 0)):
+        masks = [each.mask(each.names.index(name))[0] for each in (one, other)]
+        edge = binary_dilation(masks[0], iterations=away) & ~binary_erosion(
+            masks[0], iterations=away, border_value=1
+        )
+        assert 0.05 < masks[0].mean() < 0.95, name
+        assert not ((masks[0] ^ masks[1]) & (edge == 0)).any(), name
 
 
 def test_positions_by_brute_force() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch.nn.functional import interpolate
 
 from scratchcard import seeds
 from scratchcard.contracts import Task, UserError
@@ -21,6 +22,11 @@ POSITIONS = ("top", "bottom", "left", "right", "centre")
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness (ITU-R BT.601)."""
 
+LARGEST = 112
+"""Pixels of the longer side of the masks, as of Broden's. The maps that they are compared with have
+7 to 56, and at 224 all that reads masks would take four times as long and 280 MB for 1,000 images.
+"""
+
 BATCH_PIXELS = 250_000
 """How many are worked on at a time."""
 
@@ -28,7 +34,7 @@ SAMPLE_PIXELS = 2_000_000
 """From how many thresholds of textures are taken."""
 
 
-@concept_set("own")
+@concept_set("own", version=2)
 @dataclass(frozen=True, kw_only=True)
 class Own(ConceptSource):
     """Colours, textures, positions, classes and super-classes of the test images themselves.
@@ -67,7 +73,10 @@ def own_concepts(
     classes: Sequence[str] = (),
     superclasses: Mapping[str, Sequence[str]] | None = None,
 ) -> Concepts:
-    """Concepts of the images themselves, with masks at their resolution.
+    """Concepts of the images themselves, with masks at their resolution, or at 112 pixels.
+
+    Images of a side above ``LARGEST`` are made smaller first (bilinear, with antialiasing), and all
+    is found in what is left.
 
     - Colours: of each pixel, see ``colours.colours``; of grey images its third of the brightness.
     - Textures: of each pixel's surroundings, see ``textures.responses``; the shares of all pixels
@@ -88,7 +97,7 @@ def own_concepts(
         UserError: Images of other channels, labels without a name, or a super-class of a class
             that is not there.
     """
-    channels, *size = images.task_shape
+    channels = images.task_shape[0]
     if channels not in (1, 3) or not len(images):
         raise UserError(
             f"there are {len(images)} images of {channels} channels, but concepts are made of "
@@ -109,14 +118,14 @@ def own_concepts(
     packed = np.concatenate(
         [_masks(pixels, limits) for pixels in _batches(images)], axis=1, dtype=np.uint8
     )
-    whole = _whole(images, classes, groups, packed.shape[-1])
+    whole = _whole(images, classes, groups)
     named = [(name, kind) for kind, names in every.items() for name in names]
     kinds = tuple(kind for _, kind in named)
     return Concepts(
         images,
         distinct([name for name, _ in named], kinds),
         kinds,
-        (size[0], size[1]),
+        _size(images),
         np.concatenate([packed, whole]),
     )
 
@@ -130,13 +139,23 @@ def positions(height: int, width: int) -> np.ndarray:
     return np.stack([np.broadcast_to(side, (height, width)) for side in sides])
 
 
-def _batches(images: Images) -> Iterator[np.ndarray]:
-    """Pixels as float32 in [0, 1], [b, C, H, W], some images at a time."""
+def _size(images: Images) -> tuple[int, int]:
+    """Height and width of the masks."""
     _, height, width = images.task_shape
-    step = max(1, BATCH_PIXELS // (height * width))
+    share = min(1.0, LARGEST / max(height, width))
+    return max(1, round(height * share)), max(1, round(width * share))
+
+
+def _batches(images: Images) -> Iterator[np.ndarray]:
+    """Pixels as float32 in [0, 1], [b, C, H, W], of the masks' size, some images at a time."""
+    _, height, width = images.task_shape
+    step, size = max(1, BATCH_PIXELS // (height * width)), _size(images)
     for start in range(0, len(images), step):
         rows = np.arange(start, min(start + step, len(images)))
-        yield images.take(rows).floats().cpu().numpy()
+        pixels = images.take(rows).floats().cpu()
+        if size != (height, width):
+            pixels = interpolate(pixels, size, mode="bilinear", antialias=True).clamp(0, 1)
+        yield pixels.numpy()
 
 
 def _light(pixels: np.ndarray) -> np.ndarray:
@@ -148,7 +167,7 @@ def _light(pixels: np.ndarray) -> np.ndarray:
 
 def _thresholds(images: Images) -> list[float]:
     """Response from which on a pixel is among the top share of each texture."""
-    _, height, width = images.task_shape
+    height, width = _size(images)
     count = min(len(images), max(1, SAMPLE_PIXELS // (height * width)))
     rows = np.linspace(0, len(images) - 1, count).round().astype(np.int64)
     found: list[list[np.ndarray]] = [[] for _ in textures.NAMES]
@@ -198,12 +217,10 @@ def _groups(
 
 
 def _whole(
-    images: Images, classes: Sequence[str], groups: Mapping[str, Sequence[str]], size: int
+    images: Images, classes: Sequence[str], groups: Mapping[str, Sequence[str]]
 ) -> np.ndarray:
     """Classes and super-classes, packed [K, N, B]: all pixels of an image or none."""
-    _, height, width = images.task_shape
-    full = pack(np.ones((height, width), dtype=bool))
-    assert len(full) == size
+    full = pack(np.ones(_size(images), dtype=bool))
     labels = images.labels.cpu().numpy()
     members = [[k] for k in range(len(classes))]
     members += [[list(classes).index(name) for name in names] for names in groups.values()]
