@@ -67,7 +67,7 @@ def main() -> None:
 
 def ours(concepts: Concepts, units: np.ndarray) -> list[float]:
     """The best formula's IoU of each unit, by the metric's search."""
-    search = Search(Table.of(concepts), LENGTH, BEAM)
+    search = Search(Table(concepts), LENGTH, BEAM)
     return [search.best(Trace.of(words(unit)))[-1].iou for unit in units]
 
 

@@ -43,7 +43,7 @@ def planted(text: str, named: np.ndarray) -> np.ndarray:
 
 
 def search(named: np.ndarray, length: int = 3, beam: int = 5) -> Search:
-    return Search(Table.of(concepts(noise((named.shape[1], 1, 2, 2)), named)), length, beam)
+    return Search(Table(concepts(noise((named.shape[1], 1, 2, 2)), named)), length, beam)
 
 
 def trace(mask: np.ndarray) -> Trace:

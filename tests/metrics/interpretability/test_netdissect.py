@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
 from scratchcard import models
 from scratchcard.contracts import NotApplicable, Reading, Task, UserError
 from scratchcard.data.concepts.base import Concepts
+from scratchcard.metrics.interpretability.bits import Table
 from scratchcard.metrics.interpretability.dissection import attainable, expected
+from scratchcard.metrics.interpretability.matched import matched
 from scratchcard.metrics.interpretability.netdissect import netdissect
+from scratchcard.metrics.interpretability.units import Units
 from scratchcard.stats import resamples
 from tests.metrics.interpretability.dissected import (
     above,
@@ -131,6 +135,36 @@ def test_the_quantile_that_matches_is_what_its_definition_says() -> None:
             scores.append((iou(active, mask) - chance) / (1 - chance))
         best.append(max(scores))
     assert part(of(own, quantile=0.05), "matched quantile") == pytest.approx(np.mean(best))
+
+
+def test_the_concept_that_matches_is_chosen_on_the_grid_of_the_layer() -> None:
+    """Pixel by pixel and place by place, for masks four times as large as the maps."""
+    masks, maps = blobs((4, 20, 24, 24), 0.2), noise((20, 3, 6, 6))
+    covered = masks.reshape(4, 20, 6, 4, 6, 4).mean(axis=(3, 5))
+    maps[:, 0] += covered[2]
+    maps[:, 1] += 0.3 * covered[1]
+    own = concepts(maps, masks)
+    units = Units.of(reader(3), own, quantile=0.05)
+    chosen, agreement = matched(units, Table(own), np.ones((20, 1)))
+    for unit in range(3):
+        scores = []
+        for on, mask in zip(covered, masks, strict=True):
+            active = above(maps[:, unit], mask.mean())
+            shared, m, f = (active * on).sum() / on.size, active.mean(), mask.mean()
+            chance = m * f / (m + f - m * f)
+            scores.append((shared / (m + f - shared) - chance) / (1 - chance))
+        best = int(np.argmax(scores))
+        assert chosen[unit] == best
+        answers = np.sort(maps[:, unit], axis=None)
+        count = round(masks[best].mean() * answers.size)
+        large = interpolate(torch.from_numpy(maps[:, unit])[None], (24, 24), mode="bilinear")
+        active = large[0].numpy() > answers[[-count - 1, -count]].mean()
+        m, f = active.mean(), masks[best].mean()
+        chance = m * f / (m + f - m * f)
+        wanted = (iou(active, masks[best]) - chance) / (1 - chance)
+        assert agreement[unit, 0] == pytest.approx(wanted, rel=1e-3)
+    assert chosen[0] == 2
+    assert chosen[1] == 1
 
 
 def test_the_order_of_images_changes_nothing() -> None:

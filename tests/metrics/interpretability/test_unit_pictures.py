@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scratchcard.contracts import UserError
+from scratchcard.metrics.interpretability.bits import Table
 from scratchcard.metrics.interpretability.unit_pictures import arrays, beside, picture
 from scratchcard.metrics.interpretability.units import Units
 from tests.metrics.interpretability.dissected import above, blobs, concepts, iou, noise, reader
@@ -17,7 +18,7 @@ def test_a_unit_is_shown_on_the_images_it_answers_to_most() -> None:
     maps = noise((20, 2, 9, 9))
     maps[:, 1] += 0.5 * masks[2]
     own = concepts(maps, masks)
-    found = picture(Units.of(reader(2), own, quantile=0.1), own, 1, count=4)
+    found = picture(Units.of(reader(2), own, quantile=0.1), Table(own), 1, count=4)
     active = above(maps[:, 1], 0.1)
     most = sorted(range(20), key=lambda image: -maps[image, 1].max())[:4]
     assert found.images.tolist() == most
@@ -31,7 +32,7 @@ def test_dense_and_sparse_are_shown_on_the_same_images() -> None:
     own = pictured()
     dense, sparse = choosing(6, 1, 4, 2), choosing(7, 1, 0, None)
     units = Units.of(dense, own, quantile=0.1), Units.of(sparse, own, quantile=0.1)
-    pairs = beside(*units, own, most=3, count=2)
+    pairs = beside(*units, Table(own), most=3, count=2)
     assert {one.unit for one, _ in pairs} == {1, 2, 3}  # unit 0 sees nothing
     scores = [one.iou for one, _ in pairs]
     assert scores == sorted(scores, reverse=True)
@@ -54,4 +55,4 @@ def test_dense_and_sparse_are_shown_on_the_same_images() -> None:
         np.testing.assert_array_equal(kept["active"][u, 1], other.active)
         np.testing.assert_array_equal(kept["named"][u, 0], one.named)
     with pytest.raises(UserError, match="count"):
-        beside(*units, own, count=0)
+        beside(*units, Table(own), count=0)

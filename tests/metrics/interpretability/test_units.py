@@ -130,7 +130,7 @@ def test_counts_are_those_of_booleans() -> None:
     size = (9, 15)
     named, unit = blobs((5, 7, *size), 0.2), blobs((7, *size), 0.1, seed=1)
     unit[3], named[0] = False, False
-    table, trace = Table.of(concepts(noise((7, 1, 2, 2)), named)), Trace.of(words(pack(unit)))
+    table, trace = Table(concepts(noise((7, 1, 2, 2)), named)), Trace.of(words(pack(unit)))
     assert trace.area == unit.sum()
     np.testing.assert_array_equal(table.areas, named.sum(axis=(1, 2, 3)))
     np.testing.assert_array_equal(table.shared(trace), (named & unit).sum(axis=(1, 2, 3)))

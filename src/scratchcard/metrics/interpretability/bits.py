@@ -13,6 +13,8 @@ from scratchcard.data.concepts.base import Concepts
 def words(packed: np.ndarray) -> np.ndarray:
     """Masks in bytes [..., B], as ``Concepts`` has them, as words uint64 [..., W]."""
     *lead, size = packed.shape
+    if size % 8 == 0 and packed.flags.c_contiguous:
+        return packed.view(np.uint64)  # the same memory
     whole = np.zeros((*lead, -(-size // 8) * 8), np.uint8)
     whole[..., :size] = packed
     return whole.view(np.uint64)
@@ -54,17 +56,20 @@ class Table:
     """The masks of K concepts, to be compared with those of units.
 
     Attributes:
-        words: uint64 [K, N, W].
-        pixels: Of a mask.
+        concepts: The set. What is derived from it is as large, so one table should serve all.
     """
 
-    words: np.ndarray
-    pixels: int
+    concepts: Concepts
 
-    @classmethod
-    def of(cls, concepts: Concepts) -> Table:
-        """Of the masks of a concept set."""
-        return cls(words(concepts.packed), concepts.size[0] * concepts.size[1])
+    @cached_property
+    def words(self) -> np.ndarray:
+        """Their masks, uint64 [K, N, W]."""
+        return words(self.concepts.packed)
+
+    @property
+    def pixels(self) -> int:
+        """Of a mask."""
+        return self.concepts.size[0] * self.concepts.size[1]
 
     @cached_property
     def counts(self) -> np.ndarray:

@@ -41,7 +41,7 @@ def compositional_concepts(
     quantile: float = 0.005,
     length: int = 3,
     beam: int = 5,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> Reading:
     """How well units agree with formulas of concepts, such as (blue OR top) AND NOT car.
 
@@ -108,7 +108,7 @@ def compositional_concepts(
             for network in (model, untrained(model))
         )
         units.check_alive()
-        search, itself = Search(Table.of(own), length, beam), np.arange(len(own.images))
+        search, itself = Search(Table(own), length, beam), np.arange(len(own.images))
         single, best = _ious(units, search, counts, itself)
         values.append(best)
         shown = {name: best, f"{name}, length 1": single, f"{name}, gain": best - single}
@@ -152,7 +152,7 @@ def best_formulas(
         beam: How many formulas are made longer.
     """
     check_counts(length=length, beam=beam)
-    search, explained = Search(Table.of(concepts), length, beam), []
+    search, explained = Search(Table(concepts), length, beam), []
     for unit, mask in units.live_masks():
         ladder = search.best(Trace.of(mask))
         (one, one_iou), (best, iou) = (

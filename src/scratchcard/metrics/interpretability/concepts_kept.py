@@ -11,6 +11,7 @@ from torch import nn
 from scratchcard.contracts import NotApplicable, Reading
 from scratchcard.data.concepts.base import Concepts
 from scratchcard.metrics.attacks.checks import check_counts
+from scratchcard.metrics.interpretability.bits import Table
 from scratchcard.metrics.interpretability.dissection import (
     Dissection,
     Replicated,
@@ -44,7 +45,7 @@ def concepts_kept(
     quantile: float = 0.005,
     threshold: float = 0.04,
     pictures: int = 4,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> Reading:
     """The share of the dense network's concept detectors that still detect the same.
 
@@ -106,10 +107,11 @@ def concepts_kept(
                 f"because units have no partners: {dense.layer} of the dense network has "
                 f"{len(dense.maps)}, {sparse.layer} of this one {len(sparse.maps)}"
             )
+        table = Table(own)
         if not drawn and len(dense.live):
-            drawn = arrays(beside(dense, sparse, own, most=pictures, count=pictures), own)
+            drawn = arrays(beside(dense, sparse, table, most=pictures, count=pictures), own)
         images += len(own.images)
-        tallies[name] = _tally(*(_detected(u, own, counts, threshold) for u in (dense, sparse)))
+        tallies[name] = _tally(*(_detected(u, table, counts, threshold) for u in (dense, sparse)))
     whole = np.sum(list(tallies.values()), axis=0)
     if not whole[:3, 0].sum():
         raise NotApplicable(
@@ -123,11 +125,11 @@ def concepts_kept(
     return replace(reading(shares["kept"], images, parts), pictures=drawn)
 
 
-def _detected(units: Units, concepts: Concepts, counts: np.ndarray, threshold: float) -> np.ndarray:
+def _detected(units: Units, table: Table, counts: np.ndarray, threshold: float) -> np.ndarray:
     """The concept that each unit, dead ones too, detects, -1 if none, int [U, 1 + R]."""
     found = np.full((len(units.maps), counts.shape[1]), -1)
     if len(units.live):
-        own = Dissection.of(units, concepts, counts)
+        own = Dissection.of(units, table, counts)
         found[own.live] = np.where(own.ious > threshold, own.concepts, -1)
     return found
 

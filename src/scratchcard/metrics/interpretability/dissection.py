@@ -56,17 +56,17 @@ class Dissection:
     concepts: np.ndarray
 
     @classmethod
-    def of(cls, units: Units, concepts: Concepts, counts: np.ndarray) -> Dissection:
+    def of(cls, units: Units, table: Table, counts: np.ndarray) -> Dissection:
         """Compare every live unit with every concept.
 
         Args:
             units: Of the network.
-            concepts: The set whose images it was shown.
+            table: Of the concept set whose images it was shown.
             counts: Of each image, from ``repeats`` [N, 1 + R].
         """
-        table = Table.of(concepts)
-        categories = tuple(dict.fromkeys(concepts.categories))
-        own = [np.array([c == one for c in concepts.categories]) for one in categories]
+        kinds = table.concepts.categories
+        categories = tuple(dict.fromkeys(kinds))
+        own = [np.array([kind == one for kind in kinds]) for one in categories]
         areas, best, chosen = [], [], []
         covered = table.counts.astype(np.float64) @ counts
         for _, mask in units.live_masks():

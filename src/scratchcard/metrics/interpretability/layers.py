@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from scratchcard.contracts import NotApplicable, UserError
+from scratchcard.metrics.interpretability.gathered import gathered
 from scratchcard.probe import (
     batches,
     check_logits,
@@ -77,7 +78,7 @@ def activations(
     pixels: Tensor,
     *,
     layer: str = "",
-    batch_size: int = 256,
+    batch_size: int = 64,
     checked: bool = True,
 ) -> tuple[str, np.ndarray]:
     """What every unit of a layer answers at every place of every image.
@@ -91,11 +92,12 @@ def activations(
         checked: Whether the network's answers must be logits, and finite.
 
     Returns:
-        The layer's name, and float32 [U, N, h, w].
+        The layer's name, and float32 [U, N, h, w], in a file if it is large (``gathered``).
 
     Raises:
         NotApplicable: No layer has more than one place.
-        UserError: There is no such layer, or the network returns no logits.
+        UserError: There is no such layer, the network returns no logits, or there is no room for
+            its activations.
         ValueError: A logit is not a finite number.
     """
     network = copy.deepcopy(model).eval().requires_grad_(False)
@@ -105,18 +107,16 @@ def activations(
     with _told(modules, partial(_note_grid, grids, image)), torch.inference_mode():
         check_logits(network(floats(pixels[:2].to(place))), len(pixels[:2]))
     name, grid = _chosen(layer, {n: g for n, g in grids.items() if g is not None})
-    maps: np.ndarray | None = None
     answers: dict[str, Tensor] = {}
-    logits, done = [], 0
-    with _told({name: modules[name]}, answers.__setitem__), torch.inference_mode():
+    logits: list[Tensor] = []
+
+    def found() -> Iterator[np.ndarray]:
         for batch in batches(pixels, batch_size, place):
             logits.append(check_logits(network(batch), len(batch)).float().cpu())
-            found = grid.maps(answers[name]).float().cpu().numpy()
-            if maps is None:
-                maps = np.empty((found.shape[1], len(pixels), *grid.size), np.float32)
-            maps[:, done : done + len(batch)] = found.swapaxes(0, 1)
-            done += len(batch)
-    assert maps is not None
+            yield grid.maps(answers[name]).float().cpu().numpy()
+
+    with _told({name: modules[name]}, answers.__setitem__), torch.inference_mode():
+        maps = gathered(found(), len(pixels))
     if checked:
         _check(torch.cat(logits))
     return name, maps

@@ -34,6 +34,7 @@ LEVEL = 0.05
 @metric(
     "netdissect",
     title="Concept detectors (IoU)",
+    version=2,
     dimension="interpretability",
     better="higher",
     unit="",
@@ -52,7 +53,7 @@ def netdissect(
     quantile: float = 0.005,
     threshold: float = 0.04,
     permutations: int = 39,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> Reading:
     """How well the units of a layer agree with concepts that have a name.
 
@@ -68,8 +69,8 @@ def netdissect(
         images", the mean score of these; "bound" and "chance", the largest score and that of
         independent masks for areas as those of unit and concept; "untrained", the same layer with
         weights drawn anew and the same ones missing; "matched quantile", the best agreement if a
-        unit may be active on as large an area as the concept, from 0 at chance to 1; "live units"
-        and "dead units".
+        unit may be active on as large an area as the concept, from 0 at chance to 1 (the concept
+        is chosen on the layer's own grid); "live units" and "dead units".
 
     Formula:
         1/L sum_u max_c |M_u and C_c|/|M_u or C_c|;  M_u = up(a_u) > T_u, P(a_u > T_u) = q;
@@ -92,7 +93,7 @@ def netdissect(
         place in the image. A direction that no single unit stands for is not seen. Pruned layers
         lose units, and the mean is over those that live: see "dead units". The error is that of
         the images, with thresholds as they are; the best concept is sought anew in every resample.
-        Activations of all images are held in memory.
+        Activations of all images are kept, beyond 1 GB of them in a temporary file.
 
     Source:
         Bau et al., "Network Dissection", CVPR 2017: quantile and threshold. The mean over units
@@ -132,15 +133,16 @@ def netdissect(
             for network in (model, untrained(model))
         )
         units.check_alive()
-        found = Dissection.of(units, own, counts)
+        table = Table(own)
+        found = Dissection.of(units, table, counts)
         values.append(found.ious.mean(axis=0))
         n = len(own.images)
         images += n
         parts[name] = part(values[-1], n)
-        for label, value in _beside(units, own, counts, found, threshold, permutations):
+        for label, value in _beside(units, table, counts, found, threshold, permutations):
             parts[f"{name}, {label}"] = value if isinstance(value, Part) else part(value, n)
         if len(twin.live):
-            ious = Dissection.of(twin, own, counts).ious
+            ious = Dissection.of(twin, table, counts).ious
             parts[f"{name}, untrained"] = part(ious.mean(axis=0), n)
     return reading(np.mean(values, axis=0), images, parts)
 
@@ -153,14 +155,14 @@ def check_threshold(threshold: float) -> None:
 
 def _beside(
     units: Units,
-    concepts: Concepts,
+    table: Table,
     counts: np.ndarray,
     found: Dissection,
     threshold: float,
     permutations: int,
 ) -> Iterator[tuple[str, Replicated | Part]]:
     """What there is to say of one set beside the value."""
-    table, live, dead = Table.of(concepts), len(units.live), len(units.maps) - len(units.live)
+    live, dead = len(units.live), len(units.maps) - len(units.live)
     others = permuted(units, table, permutations)
     allowed = int((permutations + 1) * LEVEL)
     bars = np.partition(others, -allowed, axis=1)[:, -allowed, None]
@@ -172,6 +174,6 @@ def _beside(
     yield "permuted images", share(others.mean(axis=0))
     yield "bound", attainable(*areas).mean(axis=0)
     yield "chance", expected(*areas).mean(axis=0)
-    yield "matched quantile", matched(units, concepts, counts)[1].mean(axis=0)
+    yield "matched quantile", matched(units, table, counts)[1].mean(axis=0)
     yield "live units", Part(float(live), 0.0, live + dead)
     yield "dead units", Part(float(dead), 0.0, live + dead)

@@ -11,7 +11,7 @@ import torch
 
 from scratchcard.data.concepts.base import Concepts
 from scratchcard.metrics.attacks.checks import check_counts
-from scratchcard.metrics.interpretability.bits import Table, Trace, unpack, words
+from scratchcard.metrics.interpretability.bits import Table, Trace, unpack
 from scratchcard.metrics.interpretability.units import Units
 
 
@@ -39,13 +39,13 @@ class UnitPicture:
 
 
 def picture(
-    units: Units, concepts: Concepts, unit: int, *, images: np.ndarray | None = None, count: int = 5
+    units: Units, table: Table, unit: int, *, images: np.ndarray | None = None, count: int = 5
 ) -> UnitPicture:
     """A unit on the images to which it answers most.
 
     Args:
         units: Of a network (``Units.of``).
-        concepts: The set whose images it was shown.
+        table: Of the concept set whose images it was shown.
         unit: Its number.
         images: Show it on these instead, by their numbers.
         count: How many images.
@@ -54,37 +54,35 @@ def picture(
     if images is None:
         most = units.maps[unit].max(axis=(1, 2))
         images = np.argsort(-most, kind="stable")[:count]
+    concepts = table.concepts
     nothing = np.zeros((len(images), *concepts.size), bool)
     if unit not in units.live:
         return UnitPicture(unit, False, "", 0.0, images, nothing, nothing)
     mask = units.masks(np.array([unit]))[0]
-    ious = Table.of(concepts).ious(Trace.of(mask))
+    ious = table.ious(Trace.of(mask))
     best = int(ious.argmax())
-    active, named = (
-        unpack(each[images], concepts.size) for each in (mask, words(concepts.packed[best]))
-    )
+    active, named = (unpack(each[images], concepts.size) for each in (mask, table.words[best]))
     return UnitPicture(unit, True, concepts.names[best], float(ious[best]), images, active, named)
 
 
 def beside(
-    dense: Units, sparse: Units, concepts: Concepts, *, most: int = 4, count: int = 4
+    dense: Units, sparse: Units, table: Table, *, most: int = 4, count: int = 4
 ) -> list[tuple[UnitPicture, UnitPicture]]:
     """Units of the dense network and the same of another, on the dense one's images.
 
     Args:
         dense: Of the dense twin.
         sparse: Of the network, as many.
-        concepts: The set whose images both were shown.
+        table: Of the concept set whose images both were shown.
         most: How many units: the live ones of the dense network that score most.
         count: Images of each unit.
     """
     check_counts(most=most, count=count)
-    table = Table.of(concepts)
     scores = {u: table.ious(Trace.of(mask)).max() for u, mask in dense.live_masks()}
     found = []
     for unit in sorted(scores, key=lambda u: -scores[u])[:most]:
-        own = picture(dense, concepts, unit, count=count)
-        found.append((own, picture(sparse, concepts, unit, images=own.images)))
+        own = picture(dense, table, unit, count=count)
+        found.append((own, picture(sparse, table, unit, images=own.images)))
     return found
 
 

@@ -49,7 +49,7 @@ class Units:
         *,
         layer: str = "",
         quantile: float = 0.005,
-        batch_size: int = 256,
+        batch_size: int = 64,
         checked: bool = True,
     ) -> Units:
         """Show a network the images of a concept set.
