@@ -39,7 +39,7 @@ def input_hessian_top(
     steps: int = 20,
     tolerance: float = 1e-3,
     exact_classes: int = 100,
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> Reading:
     """Mean over images of the largest eigenvalue of the loss's Hessian by the pixels.
 

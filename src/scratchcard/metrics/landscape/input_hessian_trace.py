@@ -39,7 +39,7 @@ def input_hessian_trace(
     first: bool = False,
     probes: int = 10,
     exact_classes: int = 100,
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> Reading:
     """Mean over images of the trace of the loss's Hessian by the pixels.
 

@@ -44,7 +44,7 @@ def weight_hessian_top(
     first: bool = False,
     steps: int = 20,
     tolerance: float = 1e-3,
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> Reading:
     """Largest eigenvalue of the Hessian of the mean cross-entropy by the surviving weights.
 

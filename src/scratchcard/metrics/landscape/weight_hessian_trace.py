@@ -42,7 +42,7 @@ def weight_hessian_trace(
     images: int = 500,
     first: bool = False,
     probes: int = 4,
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> Reading:
     """Trace of the Hessian of the mean cross-entropy by the surviving weights.
 
