@@ -9,7 +9,7 @@ import pytest
 from scratchcard.report import page, readings, summary, tables, words
 from scratchcard.report.cells import Table
 from scratchcard.results import NOT_RUN, Results
-from scratchcard.verdict import Verdict, judge
+from scratchcard.verdict import Verdict, breaks, judge
 from tests import factory
 from tests.factory import CAST, make_results, no_effect
 
@@ -120,7 +120,7 @@ def test_long_lists_are_counted() -> None:
 def test_inapplicable_is_no_failure_in_words(study: tuple[Results, Verdict]) -> None:
     results, verdict = study
     assert "failed" not in words.headline(results, verdict)
-    told = [line for line in summary.warnings(results, verdict) if "applicable" in line]
+    told = [line for line in summary.warnings(results) if "applicable" in line]
     assert told == ["Small dense: Mask overlap not applicable: it has no mask"]
     cells = {("lth", 0.36, k, "ece"): "not applicable: x" for k in range(5)}
     one = make_results(methods=("lth",), targets=(0.36,), effects=no_effect, failed=cells)
@@ -132,18 +132,18 @@ def test_what_applies_to_no_ticket_is_said_once() -> None:
     why = "not applicable: because all classes are alike"
     cells = {(m, 0.36, k, "class-gap"): why for m in ("lth", "omp", "random") for k in range(2)}
     results = make_results(targets=(0.36,), seeds=2, failed=cells)
-    told = [line for line in summary.warnings(results, judge(results)) if why in line]
+    told = [line for line in summary.warnings(results) if why in line]
     assert told == [f"All tickets: Worst class gap {why}"]
     cells = {cell: why for cell in cells if cell[0] != "random"}
     results = make_results(targets=(0.36,), seeds=2, failed=cells)
-    told = [line for line in summary.warnings(results, judge(results)) if why in line]
+    told = [line for line in summary.warnings(results) if why in line]
     who = "One-shot magnitude (OMP) and Lottery tickets (LTH)"
     assert told == [f"{who}: Worst class gap {why}"]
 
 
 def test_collapsed_layers_are_named(study: tuple[Results, Verdict]) -> None:
     results, verdict = study
-    lines = summary.warnings(results, verdict)
+    lines = summary.warnings(results)
     assert "SNIP at 94.5 %: no weights are left in fc2.weight in 2 of 2 seeds." in lines
     ticket = next(t for t in verdict.tickets if (t.method, t.target) == ("snip", 0.945))
     assert words.ticket_sentence(ticket, results).endswith("No weights are left in fc2.weight.")
@@ -168,7 +168,7 @@ def test_controls_come_last_and_are_marked(study: tuple[Results, Verdict]) -> No
     assert "control" not in [row.cells[1].text for row in card.rows[:-5]]
     assert {row.kind for row in card.rows[-5:]} == {"control"}
     for table in (
-        tables.breaking(results, SETTING),
+        tables.breaking(results, SETTING, breaks(results)),
         first_numbers(results),
         tables.cost(results, SETTING),
     ):
@@ -230,7 +230,10 @@ def test_cells_without_numbers_are_told_apart() -> None:
 
 def test_holding_says_how_far(study: tuple[Results, Verdict]) -> None:
     results, _ = study
-    rows = {row.cells[0].text: row.cells[1:] for row in tables.breaking(results, SETTING).rows}
+    rows = {
+        row.cells[0].text: row.cells[1:]
+        for row in tables.breaking(results, SETTING, breaks(results)).rows
+    }
     pattern = {(cell.text, cell.small) for cell in rows["One-shot magnitude (OMP), 2:4"]}
     assert pattern == {("holds", "to 50 %")}
     assert {(c.text, c.small) for c in rows["Long dense"]} == {("holds", "to 94.5 %")}

@@ -21,7 +21,7 @@ from scratchcard.contracts import Reading
 from scratchcard.long_table import long_table, write_csv
 from scratchcard.report import curves, guide, page, plots, summary, tables, theme
 from scratchcard.results import Results
-from scratchcard.verdict import Verdict, judge
+from scratchcard.verdict import Verdict, breaks, judge
 from tests import factory
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -310,7 +310,7 @@ def test_guide_reads_sections_and_leaves_code_out() -> None:
 
 
 def test_breaks_mark_the_first(study: tuple[Results, Verdict]) -> None:
-    table = tables.breaking(study[0], ("digits", "mlp"))
+    table = tables.breaking(study[0], ("digits", "mlp"), breaks(study[0]))
     for row in table.rows:
         keys = [cell.key for cell in row.cells[1:] if isinstance(cell.key, float)]
         marked = [cell.key for cell in row.cells if cell.kind == "worse"]

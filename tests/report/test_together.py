@@ -85,7 +85,7 @@ def test_the_figures_are_drawn(results: Results, tmp_path: Path) -> None:
 
 
 def test_warnings_say_why_it_is_missing(results: Results) -> None:
-    lines = summary.warnings(results, judge(results))
+    lines = summary.warnings(results)
     assert f"One-shot magnitude (OMP): PIEs {WHY}" in lines
     assert "One-shot magnitude (OMP) at 79 %, all seeds together: PIEs missing: boom" in lines
 

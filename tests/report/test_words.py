@@ -206,7 +206,7 @@ def test_measured_without_a_vote_is_not_called_unmeasured() -> None:
     assert words.dimension_words(ticket, results)["calibration"] == "no voting metric measured"
     states = [badge.state for badge in summary.badges(results, verdict)[0].badges]
     assert states[1:] == ["No voting metric measured", "Not measured yet", "Not measured yet"]
-    assert summary.warnings(results, verdict)[:2] == [
+    assert summary.doubts(results, verdict)[:2] == [
         "No voting metric of calibration was measured, so no ticket can pass outright.",
         "Interpretability was not measured, so no ticket can pass outright.",
     ]

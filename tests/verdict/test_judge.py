@@ -294,3 +294,16 @@ def test_measured_networks_keep_the_order_of_the_study() -> None:
     order = [(m.network.method, m.network.target) for m in results.networks]
     assert cells == [cell for cell in dict.fromkeys(order) if cell[0] != "dense"]
     assert isinstance(results.twin(results.networks[-1].network), Measured)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0])
+def test_what_has_no_ratio_to_dense_is_not_compared(value: float) -> None:
+    """A floored logarithm would call a trace of -3 better by thirty log units."""
+    dense = {"accuracy": exact(0.9), "hessian-trace": exact(5.0)}
+    sparse = {"accuracy": exact(0.9), "hessian-trace": exact(value)}
+    ticket = only(study(dense, sparse))
+    assert set(ticket.comparisons) == {"accuracy"}
+    assert (ticket.measured, ticket.dimensions["landscape"]) == ("undecided", None)
+    assert set(only(study(dense, {**sparse, "hessian-trace": exact(3.0)})).comparisons) == set(
+        dense
+    )

@@ -22,6 +22,7 @@ from scratchcard.long_table import csv_text, long_table
 from scratchcard.report import (
     agreement,
     attack,
+    cells,
     charts,
     concepts,
     corruption,
@@ -31,6 +32,7 @@ from scratchcard.report import (
     guide,
     parts,
     plots,
+    ranking,
     readings,
     reliability,
     sheets,
@@ -47,12 +49,13 @@ from scratchcard.report.summary import (
     badges,
     chosen_rung,
     controls,
+    doubts,
     facts,
     place,
     warnings,
 )
 from scratchcard.results import Results
-from scratchcard.verdict import Verdict, lineup, voters
+from scratchcard.verdict import Verdict, breaks, lineup, voters
 
 HERE = Path(__file__).parent
 CAVEAT = 64
@@ -83,6 +86,7 @@ def render(
     judged = sorted(
         verdict.tickets if voters(results) else (), key=lambda t: t.method in results.controls
     )
+    settings, broken = results.settings if judged else (), breaks(results)
     script = (HERE / "page.js").read_text(encoding="utf-8")
     return _template().render(
         results=results,
@@ -110,7 +114,11 @@ def render(
         legend=_legend(results, looks),
         controls=controls(results),
         panels=[_captions(results, setting, panels) for setting in results.settings],
-        breaking=[tables.breaking(results, setting) for setting in results.settings if judged],
+        breaking=[tables.breaking(results, setting, broken) for setting in settings],
+        sensitive=_made(ranking.sensitive(results, broken, setting) for setting in settings),
+        reach=_made(ranking.reach(results, verdict, setting) for setting in settings),
+        budgets=_made(ranking.budgets(results, verdict, setting) for setting in settings),
+        winners=ranking.winners(results, verdict),
         sheets=sheets.sheets(results),
         corruption=corruption.tables(results),
         attack=attack.tables(results),
@@ -127,7 +135,8 @@ def render(
         costs=[tables.cost(results, setting) for setting in results.settings],
         guide=guide.chapters(results),
         cautions=guide.cautions(results),
-        warnings=warnings(results, verdict),
+        doubts=doubts(results, verdict),
+        warnings=warnings(results),
         networks=[
             {"value": network_of(cell), "text": place(results, cell, cell.target)}
             for cell in results.groups
@@ -277,6 +286,10 @@ def _json(value: object) -> str:
     """JSON that cannot leave a script element: every ``<`` is escaped."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
+
+
+def _made(tables: Iterable[cells.Table | None]) -> list[cells.Table]:
+    return [table for table in tables if table is not None]
 
 
 def _packed(results: Results) -> str:

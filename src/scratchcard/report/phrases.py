@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from scratchcard.contracts import VOTING, Dimension
 from scratchcard.report.numbers import count, listing, moved, percent, sparse
 from scratchcard.results import Cell, Measured, Results
-from scratchcard.verdict import Call, Comparison, Ticket, voters
+from scratchcard.verdict import Call, Comparison, Need, Ticket, need_of_ticket, voters
+from scratchcard.verdict.power import Supposed
 
 DIMENSIONS: Mapping[Dimension, str] = {
     "generalisation": "generalisation",
@@ -25,6 +26,7 @@ CALLS: Mapping[Call | None, str] = {
     "undecided": "the data cannot tell",
     None: "not measured",
 }
+SUPPOSED: tuple[Supposed, Supposed] = ("estimated", "equal")
 SILENT = "no voting metric measured"
 """The call of a dimension of which only metrics were measured that do not vote."""
 NEAR = 0.0005
@@ -102,6 +104,20 @@ def doubt(results: Results, ticket: Ticket) -> str:
     return listing(said or ["some of its seeds failed"])
 
 
+def what_decides(need: Need) -> str:
+    """What would decide with a chance of 80 %; empty where nothing that is known would.
+
+    >>> what_decides(Need(seeds=13, images=6.58, both=2.6))
+    '13 seeds or 6.6 times as many test images'
+    """
+    ways = [count(need.seeds, "seed")] if need.seeds is not None else []
+    if need.images is not None:
+        ways.append(f"{need.images:.2g} times as many test images")
+    if not ways and need.both is not None:
+        ways.append(f"{need.both:.2g} times as many seeds and test images")
+    return " or ".join(ways)
+
+
 def touched(results: Results, dimension: Dimension) -> bool:
     """Whether the study has any metric of a dimension, if only one that does not vote."""
     return any(spec.dimension == dimension for spec in results.metrics.values())
@@ -138,7 +154,18 @@ def _judged(ticket: Ticket, results: Results) -> str:
     hollow = wins(results, ticket, hollow=True)
     if hollow:
         said += f"; not counted as a win, for accuracy does not pass: {listing(hollow)}"
-    return f"{said}.{_fate(ticket, results)}"
+    return f"{said}.{_fate(ticket, results)}{_needed(ticket)}"
+
+
+def _needed(ticket: Ticket) -> str:
+    """What it takes to decide an undecided ticket, one way or the other."""
+    if ticket.measured != "undecided" or len(ticket.seeds) < 2:
+        return ""
+    found, equal = (what_decides(need_of_ticket(ticket, s)) for s in SUPPOSED)
+    if not found:
+        return ""
+    also = f" ({equal} if there are none)" if equal else ""
+    return f" If the differences are as estimated, {found} would decide{also}."
 
 
 def _outcome(ticket: Ticket, results: Results) -> str:

@@ -12,9 +12,10 @@ from scratchcard.report import numbers, words
 from scratchcard.report.cells import named
 from scratchcard.report.curves import targets
 from scratchcard.report.phrases import empty_layers, touched, were_not_measured
-from scratchcard.report.words import NAMES
+from scratchcard.report.words import NAMES, percent
 from scratchcard.results import Cell, Measured, Results
-from scratchcard.verdict import Call, Ticket, Verdict, lineup
+from scratchcard.verdict import Call, Ticket, Verdict, cautions, lineup
+from scratchcard.verdict.cautions import Falling, Unequal
 
 Mark = Call | Literal["absent"] | None
 """A call, ``absent`` where a method has no rung, or None where nothing was read."""
@@ -139,8 +140,8 @@ def facts(results: Results) -> str:
     )
 
 
-def warnings(results: Results, verdict: Verdict) -> list[str]:
-    """What a reader must know before trusting a number."""
+def doubts(results: Results, verdict: Verdict) -> list[str]:
+    """What a reader must know before trusting the verdict."""
     seeds, found = _seeds(results), list[str]()
     if seeds == 1:
         found.append("One seed: the numbers speak of these networks, not of the methods.")
@@ -149,7 +150,34 @@ def warnings(results: Results, verdict: Verdict) -> list[str]:
     for dimension in verdict.unmeasured:
         unmeasured = were_not_measured(results, [dimension])
         found.append(f"{unmeasured}, so no ticket can pass outright.")
-    return found + _collapsed(results) + _missing(results)
+    doubtful = cautions(results)
+    falling = {(one.data, one.model): one for one in doubtful.falling}
+    found += [_falls(results, one) for one in falling.values()]
+    return found + [_costs(results, one) for one in doubtful.unequal]
+
+
+def warnings(results: Results) -> list[str]:
+    """What is missing, and which layers are empty."""
+    return _collapsed(results) + _missing(results)
+
+
+def _falls(results: Results, one: Falling) -> str:
+    setting = named((one.data, one.model), results)
+    return (
+        f"The training loss of the dense twins{f' on {setting}' if setting else ''} still falls at "
+        f"the end, by {percent(one.further)} in as many epochs as the last fifth: networks that "
+        "are trained too shortly make pruning look good."
+    )
+
+
+def _costs(results: Results, pair: Unequal) -> str:
+    cheap, dear = pair.cheapest, pair.dearest
+    setting = named(cheap.cell[:2], results)
+    return (
+        f"Budgets differ{f' on {setting}' if setting else ''}: at {percent(cheap.cell.target)}, "
+        f"{results.methods[dear.cell.method]} cost {dear.images:.2g} dense trainings, "
+        f"{results.methods[cheap.cell.method]} {cheap.images:.2g}."
+    )
 
 
 def _collapsed(results: Results) -> list[str]:

@@ -19,10 +19,10 @@ from scratchcard.report.cells import (
     who,
 )
 from scratchcard.report.numbers import sparse
-from scratchcard.report.phrases import NEAR, empty_layers, members_of
+from scratchcard.report.phrases import NEAR, empty_layers, members_of, what_decides
 from scratchcard.results import Results
-from scratchcard.verdict import Comparison, Ticket, Verdict, lineup, voters
-from scratchcard.verdict.sensitivity import ENOUGH, Break, breaks
+from scratchcard.verdict import Comparison, Ticket, Verdict, lineup, need, voters
+from scratchcard.verdict.sensitivity import ENOUGH, Break
 
 
 def scorecard(results: Results, verdict: Verdict, setting: tuple[str, str], target: float) -> Table:
@@ -81,6 +81,8 @@ def _score(results: Results, c: Comparison) -> Cell:
         f"dense twin; 90 % interval {c.lo / c.margin:+.1f} to {c.hi / c.margin:+.1f} margins, "
         f"{words.count(c.seeds, 'seed')}"
     )
+    if c.call == "undecided" and (decides := what_decides(need(c))):
+        hint += f"; if the difference is as estimated, {decides} would decide"
     if c.hollow:
         hint += "; it does not count, for accuracy does not pass"
     kind = "undecided" if c.hollow else c.call
@@ -90,13 +92,20 @@ def _score(results: Results, c: Comparison) -> Cell:
 
 def _absent(results: Results, ticket: Ticket, label: str) -> Cell:
     reasons = reasons_of(members_of(results, ticket), label)
-    return gap(reasons) if reasons else Cell("—", "no dense twin", kind="none")
+    if reasons:
+        return gap(reasons)
+    if results.metrics[label].scale == "log" and all(
+        label in m.readings and results.twin(m.network) for m in members_of(results, ticket)
+    ):
+        hint = "a reading is not above 0, so there is no ratio to dense"
+        return Cell("n/a", "not above 0", kind="none", hint=hint)
+    return Cell("—", "no dense twin", kind="none")
 
 
-def breaking(results: Results, setting: tuple[str, str]) -> Table:
+def breaking(results: Results, setting: tuple[str, str], broken: Sequence[Break]) -> Table:
     """Where each method's mean loss crosses the margin of each voting metric."""
     votes = voters(results)
-    found = [b for b in breaks(results) if (b.data, b.model) == setting]
+    found = [b for b in broken if (b.data, b.model) == setting]
     head = [Cell("Method"), *(column(results, label, margin=True) for label in votes)]
     rows = []
     for method in lineup(results):

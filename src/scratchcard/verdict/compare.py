@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
-from scratchcard.contracts import VOTING, Reading
+from scratchcard.contracts import VOTING, MetricSpec, Reading
 from scratchcard.results import Cell, Measured, Results
 from scratchcard.verdict.paired import LEVEL, Difference, Noise, Pair, Pool, difference, holm
 
@@ -184,26 +184,38 @@ class _Tests:
 
 
 def pairs_of(results: Results, members: Iterable[Measured], label: str) -> list[Pair]:
-    """The finite readings of dense and sparse, of the seeds where both are there."""
+    """The readings of dense and sparse that can be compared, of the seeds where both are there."""
+    if label not in results.metrics:
+        return []
+    spec = results.metrics[label]
     twins = ((results.twin(measured.network), measured) for measured in members)
-    read = ((twin and _finite(twin, label), _finite(sparse, label)) for twin, sparse in twins)
+    read = (
+        (twin and _usable(twin, spec, label), _usable(sparse, spec, label))
+        for twin, sparse in twins
+    )
     return [(dense, sparse) for dense, sparse in read if dense and sparse]
 
 
-def _finite(measured: Measured, label: str) -> Reading | None:
+def _usable(measured: Measured, spec: MetricSpec, label: str) -> Reading | None:
+    """A finite reading; where ratios are compared one above 0, for others have none.
+
+    An estimated trace may be negative, and a constant network's explanation is without error.
+    """
     reading = measured.readings.get(label)
-    return reading if reading is not None and math.isfinite(reading.value) else None
+    if reading is None or not math.isfinite(reading.value):
+        return None
+    return None if spec.scale == "log" and reading.value <= 0 else reading
 
 
-def values_of(members: Iterable[Measured], label: str) -> list[float]:
-    """The finite readings of a metric, one per seed that has it."""
-    readings = (_finite(measured, label) for measured in members)
+def values_of(members: Iterable[Measured], spec: MetricSpec, label: str) -> list[float]:
+    """The readings of a metric that can be compared, one per seed that has it."""
+    readings = (_usable(measured, spec, label) for measured in members)
     return [reading.value for reading in readings if reading is not None]
 
 
 def pools_of(results: Results, cells: Collection[Cell]) -> dict[str, Pool]:
     """By label, what the networks of ``cells`` say about the metric's variance over seeds."""
     return {
-        label: Pool.of((values_of(results.groups[cell], label) for cell in cells), spec.scale)
+        label: Pool.of((values_of(results.groups[cell], spec, label) for cell in cells), spec.scale)
         for label, spec in results.metrics.items()
     }

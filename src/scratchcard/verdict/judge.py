@@ -117,7 +117,7 @@ def judge(results: Results) -> Verdict:
             (cell.data, cell.model, label): _band(values, spec)
             for cell, members in results.groups.items()
             for label, spec in results.metrics.items()
-            if cell.method == "dense" and (values := values_of(members, label))
+            if cell.method == "dense" and (values := values_of(members, spec, label))
         },
         unmeasured=tuple(dimension for dimension in VOTING if dimension not in measured),
     )
