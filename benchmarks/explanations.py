@@ -37,7 +37,7 @@ from scratchcard.contracts import Task
 from scratchcard.data.base import Images
 from scratchcard.metrics.attacks.target import Target
 from scratchcard.metrics.interpretability.fidelity import fidelity
-from scratchcard.metrics.interpretability.lime import fit, log_odds, scenes, weights
+from scratchcard.metrics.interpretability.occlusion import Occluded, occlude
 from scratchcard.metrics.interpretability.segments import segments
 from scratchcard.metrics.interpretability.stability import stability
 
@@ -88,14 +88,12 @@ def contests(model: nn.Module, test: Images, count: int) -> dict[str, dict[str, 
             for batch in shown:
                 network(batch)
 
-    def explained(repeats: int = 0) -> None:
-        for scene in scenes(target, masks=count, seed=0):
-            p = log_odds(target, scene)[0].sigmoid()
-            for centre in range(1 + repeats):
-                fit(scene.masks, p, weights(scene.masks, scene.masks[:, centre]))(scene.masks)
+    def answered() -> Occluded:
+        return occlude(model, test, images=0, masks=count, batch_size=BATCH)
 
-    def measured(metric: Callable[..., Any]) -> None:
-        metric(model, test, masks=count, images=0, batch_size=BATCH)
+    def both(answers: Occluded) -> None:
+        fidelity(answers)
+        stability(answers, test, repeats=REPEATS)
 
     def lime(batch: int, repeats: int = 0) -> Callable[[], None]:
         return lambda: by_lime(model, test, count, batch, repeats)
@@ -110,17 +108,19 @@ def contests(model: nn.Module, test: Images, count: int) -> dict[str, dict[str, 
             "scikit-image": lambda: [superpixels(image) for image in arrays(test)],
         },
         "fidelity": {
-            "ours": lambda: measured(fidelity),
+            "ours": lambda: fidelity(answered()),
             "lime": lime(BATCH),
             "lime, its own batch of 10": lime(10),
             "captum": lambda: by_captum(model, test, count, BATCH),
             "captum, its own batch of 1": lambda: by_captum(model, test, count, 1),
         },
         "fidelity and stability": {
-            "ours": lambda: [measured(fidelity), measured(stability)],
-            "ours, if they shared the passes": lambda: explained(REPEATS),
+            "ours": lambda: both(answered()),
             "lime": lime(BATCH, REPEATS),
             "lime, its own batch of 10": lime(10, REPEATS),
+            "captum, an explanation each": lambda: [
+                by_captum(model, test, count, BATCH) for _ in range(2)
+            ],
         },
     }
 

@@ -1,9 +1,16 @@
 """A registry that could not be filled says why every time, and never passes for a full one."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from scratchcard.contracts import MetricSpec
-from scratchcard.registry import Registry
+from scratchcard.contracts import NEED_OPTIONS, MetricSpec, Reading, UserError
+from scratchcard.metrics.interpretability.occlusion import Occluded
+from scratchcard.metrics.measure import call, options
+from scratchcard.registry import METRICS, Registry, metric
+
+DECLARED: dict[str, Any] = {"title": "Told", "dimension": "fairness", "better": "higher"}
 
 
 def test_a_failed_import_is_not_forgotten() -> None:
@@ -11,3 +18,38 @@ def test_a_failed_import_is_not_forgotten() -> None:
     for _ in range(2):
         with pytest.raises(ModuleNotFoundError, match="no_such_room"):
             registry.names()
+
+
+def told(occluded_logits: Occluded, *, seed: int = 4, power: int = 2) -> Reading:
+    """What it was called with."""
+    return Reading(float(seed), float(power), 1)
+
+
+@pytest.fixture
+def spec() -> Iterator[MetricSpec]:
+    METRICS.names()
+    known = dict(METRICS._specs)
+    metric("told", **DECLARED, defaults={"masks": 9})(told)
+    yield METRICS.get("told")
+    METRICS._specs.clear()
+    METRICS._specs.update(known)
+
+
+def test_options_of_a_need_are_options_of_the_metric(spec: MetricSpec) -> None:
+    assert set(spec.parameters) == {*NEED_OPTIONS["occluded_logits"], "power"}
+    assert spec.parameters["masks"] == (int, 9)
+    assert spec.parameters["images"] == (int, 200)
+    assert spec.parameters["seed"] == (int, 4)
+
+
+def test_each_gets_its_own_and_both_what_both_name(spec: MetricSpec) -> None:
+    asked = {}
+    reading = call(spec, {"occluded_logits": asked.update}, options(spec, "default", {"seed": 7}))
+    assert asked == {"images": 200, "first": False, "masks": 9, "seed": 7, "batch_size": 64}
+    assert (reading.value, reading.stderr) == (7, 2)
+    assert reading.params == asked | {"power": 2}
+
+
+def test_a_default_for_what_is_no_option_of_a_need_is_refused() -> None:
+    with pytest.raises(UserError, match=r'default for "mask", .*did you mean "masks"'):
+        metric("told", **DECLARED, defaults={"mask": 9})(told)

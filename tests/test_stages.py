@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from scratchcard.data.digits import Digits
 from scratchcard.data.files import fingerprint
 from scratchcard.graph import Network, Plan, Stage
 from scratchcard.masks import Masks
+from scratchcard.metrics.interpretability.occlusion import Occluded, occlude
+from scratchcard.metrics.measure import measure
 from scratchcard.plan import build
 from scratchcard.stages import execute
 from scratchcard.stages.work import Work
@@ -42,6 +45,10 @@ rungs = [4, 8]
 epochs = 3
 batch_size = 32
 """
+OF_LIME = ("fidelity", "fidelity-r2", "stability", "stability-noise")
+OCCLUDED = "[metrics]\n" + "\n".join(
+    f"{name} = {{ images = 20, masks = 16, seed = 5 }}" for name in OF_LIME
+)
 PER_EPOCH, BATCH = 10, 32
 TOTAL = 3 * PER_EPOCH
 
@@ -233,6 +240,29 @@ def test_logits_are_the_networks(plan: Plan, store: Store) -> None:
         expected = work.network("network")(work.images("test").floats()).numpy()
     found = store.arrays(stage.digest, "logits")["logits"]
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_answers_to_occluded_images_are_the_networks(plan: Plan, store: Store) -> None:
+    """Shared by the metrics that a network is measured with, in a study as in one's own process."""
+    study = Study.parse(STUDY.replace('metrics = ["accuracy"]', OCCLUDED))
+    digits = Digits(**study.data["digits"].params)
+    wider = build(study, {"data.digits": fingerprint(digits.files())})
+    for stage in wider.stages.values():
+        if stage.kind == "occlude" or stage.params.get("kind") in OF_LIME:
+            execute(stage, store, ignore)
+    network = next(one for one in wider.networks if one.method == "omp")
+    measured = {name: wider.stages[network.measures[name]] for name in OF_LIME}
+    (asked,) = {stage.inputs["occluded_logits"] for stage in measured.values()}
+    work = Work(wider.stages[asked], store, ignore)
+    model, test = work.network("network"), work.images("test")
+    direct = occlude(model, test, images=20, masks=16, seed=5)
+    kept = Occluded.unpack(store.arrays(asked, "occluded"))
+    for field in fields(Occluded):
+        assert torch.equal(getattr(kept, field.name), getattr(direct, field.name)), field.name
+    for name, stage in measured.items():
+        reading = measure(model, name, test, images=20, masks=16, seed=5)
+        assert store.result(stage.digest)["value"] == reading.value, name
+        assert store.result(stage.digest)["params"] == reading.params
 
 
 def test_a_missing_split_is_named(plan: Plan, store: Store) -> None:

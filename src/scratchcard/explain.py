@@ -6,7 +6,7 @@ import re
 from inspect import Parameter
 from typing import Any, Literal, get_args
 
-from scratchcard.contracts import Dimension, MethodSpec, MetricSpec, Spec, UserError
+from scratchcard.contracts import NEED_OPTIONS, Dimension, MethodSpec, MetricSpec, Spec, UserError
 from scratchcard.registry import DATASETS, METHODS, METRICS, MODELS, Registry, did_you_mean
 from scratchcard.report.guide import sections
 
@@ -109,9 +109,15 @@ def _facts(spec: Spec) -> list[str]:
 
 
 def _options(spec: Spec) -> str:
-    """The options as a study writes them."""
+    """The options as a study writes them; those of needs, which no docstring has, with a word."""
     shown = [
         f"{name} = {'(required)' if default is Parameter.empty else default!r}"
         for name, (_, default) in spec.parameters.items()
     ]
-    return f"Options: {', '.join(shown) or 'none'}."
+    of_needs = {
+        f"- `{name}`: {option.doc}": None
+        for need in (spec.needs if isinstance(spec, MetricSpec) else ())
+        for name, option in NEED_OPTIONS.get(need, {}).items()
+    }
+    line = f"Options: {', '.join(shown) or 'none'}."
+    return "\n".join([line, *(["", *of_needs] if of_needs else [])])

@@ -18,7 +18,8 @@ class Stage:
     """One piece of work whose result is stored under its digest.
 
     Attributes:
-        kind: ``data``, ``corrupt``, ``train``, ``mask``, ``logits``, ``baseline`` or ``measure``.
+        kind: ``data``, ``corrupt``, ``concepts``, ``train``, ``mask``, ``logits``, ``occlude``,
+            ``baseline`` or ``measure``.
         version: The version of the kind and of the method or metric inside it.
         params: What differs from the defaults; JSON values only.
         inputs: Role to digest of the stages whose results are read.

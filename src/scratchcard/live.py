@@ -17,7 +17,7 @@ from scratchcard.engines.order import makespan
 from scratchcard.estimate import Estimate
 from scratchcard.graph import Plan
 
-KINDS = ("data", "train", "mask", "logits", "measure")
+KINDS = ("data", "train", "mask", "logits", "occlude", "measure")
 TABLE, LINE = 0.5, 10.0
 """Seconds between two looks of the live table, and between two plain lines."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from scratchcard.contracts import (
+    NEED_OPTIONS,
     NEEDS,
     ConceptsSpec,
     DatasetSpec,
@@ -231,13 +232,18 @@ def metric(
     headline: bool = False,
     margin: float | None = None,
     scale: Literal["linear", "log"] = "linear",
+    defaults: Mapping[str, Any] | None = None,
     paper: Mapping[str, Any] | None = None,
     caution: str = "",
     costly: bool = False,
     timed: bool = False,
     version: int = 1,
 ) -> Callable[[T], T]:
-    """Register a metric: a function whose positional parameters name what it needs."""
+    """Register a metric: a function whose positional parameters name what it needs.
+
+    Options of these needs (``contracts.NEED_OPTIONS``) are options of the metric, with other
+    ``defaults`` where it says so. One that the function names itself, too, reaches both.
+    """
 
     def register(target: T) -> T:
         _one_of("dimension =", dimension, get_args(Dimension))
@@ -258,9 +264,11 @@ def metric(
             )
         if headline and margin is None:
             raise UserError(f'metric "{name}" votes in the verdict, so it must declare a margin')
+        common = _without_paths(Spec.common(name, version, target))
+        common["parameters"] = _with_needs(name, needs, defaults or {}) | common["parameters"]
         METRICS.add(
             MetricSpec(
-                **_without_paths(Spec.common(name, version, target)),
+                **common,
                 title=title,
                 dimension=dimension,
                 better=better,
@@ -278,6 +286,24 @@ def metric(
         return target
 
     return register
+
+
+def _with_needs(
+    name: str, needs: Iterable[str], defaults: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """The options of a metric's needs, with its own defaults."""
+    options = {
+        option: (one.kind, defaults.get(option, one.default))
+        for need in needs
+        for option, one in NEED_OPTIONS.get(need, {}).items()
+    }
+    for option in defaults:
+        if option not in options:
+            raise UserError(
+                f'metric "{name}" has a default for "{option}", which is no option of its needs'
+                f"{did_you_mean(option, options)} (known: {', '.join(options) or 'none'})"
+            )
+    return options
 
 
 def dataset(name: str, *, version: int = 1) -> Callable[[T], T]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scratchcard.contracts import Part, Reading, Task
 from scratchcard.data.base import Images
 from scratchcard.data.concepts import Concepts
-from scratchcard.metrics.interpretability import lime
+from scratchcard.metrics.interpretability import occlusion
 from scratchcard.metrics.interpretability.segments import segments
 from scratchcard.metrics.landscape.walking import re_estimate
 from scratchcard.metrics.measure import call, options, providers
@@ -131,7 +131,7 @@ def segmented_once(monkeypatch: pytest.MonkeyPatch) -> None:
             found[key] = segments(images)
         return found[key]
 
-    monkeypatch.setattr(lime, "segments", once)
+    monkeypatch.setattr(occlusion, "segments", once)
 
 
 def test_every_metric_is_here() -> None:

@@ -57,6 +57,41 @@ def test_counts_of_stages() -> None:
     assert kinds["measure"] == 2 * len(plan.networks)
 
 
+def occluding(metrics: list[str] | dict[str, Any], **changes: Any) -> Counter[str]:
+    """How many stages of occluded images there are, by the end of their label."""
+    stages = build(small(metrics=metrics, **changes), PRINTS).stages.values()
+    return Counter(s.label.rpartition(" · ")[2] for s in stages if s.kind == "occlude")
+
+
+def test_metrics_of_equal_options_share_the_answers_to_occluded_images() -> None:
+    networks = len(build(small(), PRINTS).networks)
+    shared = occluding(["fidelity", "fidelity-r2", "stability", "accuracy"])
+    assert shared == {"logits of occluded images": networks}
+
+
+def test_other_options_and_the_paper_have_answers_of_their_own() -> None:
+    networks = len(build(small(), PRINTS).networks)
+    other = {"fidelity": {}, "stability": {"masks": 64}, "fidelity-r2": {"masks": 64}}
+    assert occluding(other) == {
+        "logits of occluded images": networks,
+        "logits of occluded images (masks = 64)": networks,
+    }
+    paper = occluding(["fidelity", "stability"], profile="paper")
+    assert paper == {
+        "logits of occluded images (images = 100, first = True, masks = 1000)": networks
+    }
+
+
+def test_the_twin_is_asked_once_for_all_its_tickets() -> None:
+    plan = build(small(metrics=["explanation-agreement"]), PRINTS)
+    (asked,) = (stage for stage in plan.stages.values() if stage.kind == "occlude")
+    assert asked.inputs["network"] == plan.networks[0].weights
+    assert asked.params == {"images": 100, "masks": 256}
+    measured = [stage for stage in plan.stages.values() if stage.kind == "measure"]
+    assert len(measured) == len(plan.networks) - 1
+    assert {stage.inputs["dense_occluded_logits"] for stage in measured} == {asked.digest}
+
+
 def test_stages_come_after_what_they_wait_for() -> None:
     plan = build(small(), PRINTS)
     seen: set[str] = set()

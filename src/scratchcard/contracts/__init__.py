@@ -6,6 +6,7 @@ Nothing here imports torch, so that planning, status and help stay quick.
 from scratchcard.contracts.corruptions import ErrorRates
 from scratchcard.contracts.methods import Architecture, Context, Method, Moment, Narrower
 from scratchcard.contracts.specs import (
+    NEED_OPTIONS,
     NEEDS,
     VOTING,
     ConceptsSpec,
@@ -14,12 +15,14 @@ from scratchcard.contracts.specs import (
     MethodSpec,
     MetricSpec,
     ModelSpec,
+    Option,
     Spec,
 )
 from scratchcard.contracts.values import NotApplicable, Part, Reading, Step, Task, UserError
 
 __all__ = [
     "NEEDS",
+    "NEED_OPTIONS",
     "VOTING",
     "Architecture",
     "ConceptsSpec",
@@ -34,6 +37,7 @@ __all__ = [
     "Moment",
     "Narrower",
     "NotApplicable",
+    "Option",
     "Part",
     "Reading",
     "Spec",

@@ -34,6 +34,9 @@ NEEDS: Mapping[str, str] = {
     "corrupted_logits": "mapping from each kind of corruption to five Predictions, of severities "
     "1 to 5 of the test split",
     "corruption_baseline": "ErrorRates of the dense networks, averaged over the seeds",
+    "occluded_logits": "Occluded: the log-odds of the predicted class while segments of test "
+    "images are black",
+    "dense_occluded_logits": "the same of the dense twin",
     "previous_model": "the network of the same method and seed at the ladder's sparsity before, "
     "at the first the dense twin",
     "other_models": "mapping from each other method at the same sparsity and seed to its network",
@@ -44,6 +47,37 @@ NEEDS: Mapping[str, str] = {
     "all_dense_logits": "mapping from each seed to Predictions of its dense twin on the test split",
 }
 """What a metric may ask for, by the name of a positional parameter."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a need, which whatever metric has the need passes on.
+
+    Attributes:
+        kind: Its type.
+        default: Where neither the metric nor the user says otherwise.
+        doc: What it does.
+    """
+
+    kind: type
+    default: Any
+    doc: str
+
+
+OCCLUSION: Mapping[str, Option] = {
+    "images": Option(
+        int, 200, "Only so many images, drawn class by class, the same for every network; 0: all."
+    ),
+    "first": Option(bool, False, "Take the first ones instead, as the paper does."),
+    "masks": Option(int, 128, "Of every image, 2 or more; the first keeps all its segments."),
+    "seed": Option(int, 0, "Of all that is drawn, which depends on it and on the image alone."),
+    "batch_size": Option(int, 64, "Images per forward pass; it changes the time, not the answer."),
+}
+NEED_OPTIONS: Mapping[str, Mapping[str, Option]] = {
+    "occluded_logits": OCCLUSION,
+    "dense_occluded_logits": OCCLUSION,
+}
+"""Options by need: they are options of every metric that has the need."""
 _OF_A_PAIR = ("dense_", "other_", "previous_")
 
 
@@ -55,7 +89,8 @@ class Spec:
         name: The name a study uses.
         version: Bumped whenever its numbers change; part of every digest.
         target: The function or frozen dataclass itself.
-        parameters: Its options: name to (type, default), ``inspect.Parameter.empty`` if required.
+        parameters: Its options: name to (type, default), ``inspect.Parameter.empty`` if required;
+            of a metric those of its needs, too.
         doc: The cleaned docstring.
         origin: ``module:qualified name``.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,7 +12,15 @@ from typing import Any
 
 from torch import nn
 
-from scratchcard.contracts import NEEDS, ErrorRates, MetricSpec, Reading, Task, UserError
+from scratchcard.contracts import (
+    NEED_OPTIONS,
+    NEEDS,
+    ErrorRates,
+    MetricSpec,
+    Reading,
+    Task,
+    UserError,
+)
 from scratchcard.contracts.corruptions import SEVERITIES, STANDARD
 from scratchcard.data.base import Images
 from scratchcard.data.concepts import Concepts, own_concepts
@@ -19,6 +28,7 @@ from scratchcard.data.corruptions import corrupt
 from scratchcard.data.pictures import fit
 from scratchcard.masks import Masks
 from scratchcard.metrics.inputs import Data, as_images, as_pixels
+from scratchcard.metrics.interpretability.occlusion import Occluded, occlude
 from scratchcard.probe import Predictions, device_of, floats, inference_copy, logits
 from scratchcard.registry import METRICS, check_options
 
@@ -30,6 +40,7 @@ _ARGUMENT = {
     "other_masks": "others",
     "ood_classes": "ood",
     "corruption_baseline": "dense",
+    "dense_occluded_logits": "dense",
 }
 """Which argument of ``measure`` gives a need that is not its own name."""
 
@@ -48,14 +59,14 @@ def options(spec: MetricSpec, profile: str, params: Mapping[str, Any]) -> dict[s
 
 
 def call(
-    spec: MetricSpec, available: Mapping[str, Callable[[], Any]], params: Mapping[str, Any]
+    spec: MetricSpec, available: Mapping[str, Callable[..., Any]], params: Mapping[str, Any]
 ) -> Reading:
     """Compute a metric from what is available.
 
     Args:
         spec: The metric.
         available: Names out of ``contracts.NEEDS`` to functions that give them; only those that
-            the metric needs are called.
+            the metric needs are called, with their options (``contracts.NEED_OPTIONS``).
         params: Every option of the metric (``options``).
 
     Returns:
@@ -76,7 +87,12 @@ def call(
                 f'metric "{spec.name}" needs {need} ({NEEDS[need]}): '
                 f"pass {_ARGUMENT.get(need, need)}=..."
             )
-    reading: Reading = spec.target(*(available[need]() for need in spec.needs), **params)
+    needed = [
+        available[need](**{option: params[option] for option in NEED_OPTIONS.get(need, {})})
+        for need in spec.needs
+    ]
+    own = inspect.signature(spec.target).parameters
+    reading: Reading = spec.target(*needed, **{k: v for k, v in params.items() if k in own})
     if not (math.isfinite(reading.value) and math.isfinite(reading.stderr)):
         raise ValueError(
             f'metric "{spec.name}" is {reading.value} with standard error {reading.stderr}, '
@@ -98,7 +114,7 @@ def measure(
     dense: nn.Module | None = None,
     previous: nn.Module | None = None,
     networks: Mapping[str, nn.Module] | None = None,
-    masks: Masks | None = None,
+    masks: Masks | int | None = None,
     others: Mapping[str, Masks] | None = None,
     profile: str = "default",
     **params: Any,
@@ -121,6 +137,7 @@ def measure(
         previous: The network of the sparsity before, for metrics of successive rounds.
         networks: Other networks of the same sparsity, by a name.
         masks: Which weights live; found by themselves (the prunable weights that are not zero).
+            A number is the option ``masks`` of LIME's metrics.
         others: Masks of other networks, by a name, for metrics that compare masks.
         profile: ``"default"``, or ``"paper"`` for the constants of the official code.
         **params: Options of the metric.
@@ -137,6 +154,8 @@ def measure(
     0.5
     """
     spec = METRICS.get(metric)
+    if isinstance(masks, int):
+        params, masks = {**params, "masks": masks}, None
     full = options(spec, profile, params)
     given = providers(
         model,
@@ -169,7 +188,7 @@ def providers(
     networks: Mapping[str, nn.Module] | None = None,
     masks: Masks | None = None,
     others: Mapping[str, Masks] | None = None,
-) -> dict[str, Callable[[], Any]]:
+) -> dict[str, Callable[..., Any]]:
     """What can be had from what was given; all but the test images waits until it is asked for."""
     images = as_images(test)
     sample = floats(images.pixels[:8])
@@ -191,15 +210,20 @@ def providers(
             for kind in STANDARD
         }
 
+    @cache
+    def occluded(network: nn.Module, **options: Any) -> Occluded:
+        return occlude(network, images, **options)
+
     def fitted(data: Data, split: str) -> Images:
         own = as_images(data, split)
         return fit(own, Task(*images.task_shape, classes=2)) if isinstance(data, str) else own
 
-    found: dict[str, Callable[[], Any]] = {
+    found: dict[str, Callable[..., Any]] = {
         "logits": partial(predict, model, images),
         "model": lambda: copy.deepcopy(model).eval(),
         "test": lambda: images,
         "corrupted_logits": lambda: corrupted(model),
+        "occluded_logits": partial(occluded, model),
         "concepts": lambda: concepts or {"own": own_concepts(images).informative()},
         "masks": lambda: masks if masks is not None else Masks.alive(model),
     }
@@ -226,6 +250,7 @@ def providers(
         found["other_models"] = lambda: {k: copy.deepcopy(v).eval() for k, v in networks.items()}
     if dense is not None:
         found["dense_logits"] = partial(predict, dense, images)
+        found["dense_occluded_logits"] = partial(occluded, dense)
         found["dense_model"] = lambda: copy.deepcopy(dense).eval()
         found["corruption_baseline"] = lambda: ErrorRates(
             _error(predict(dense, images)),

@@ -20,6 +20,7 @@ VERSIONS = {
     "train": 1,
     "mask": 1,
     "logits": 1,
+    "occlude": 1,
     "baseline": 1,
     "measure": 1,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scratchcard import registry
-from scratchcard.contracts import Step
+from scratchcard.contracts import NEED_OPTIONS, Step
 from scratchcard.plan.builder import Builder, identity
 from scratchcard.study import Choice, Training
 
@@ -126,6 +126,26 @@ class Place:
             )
             for kind, digests in self.corrupted.items()
         }
+
+    def occluded_logits(self, name: str, weights: str, options: Mapping[str, Any]) -> str:
+        """The stage with a network's answers to test images of which segments are black.
+
+        Args:
+            name: Of the network, for people.
+            weights: Digest of its training.
+            options: Of the metric that asks, of which this need's count.
+        """
+        wanted = NEED_OPTIONS["occluded_logits"].items()
+        changed = {k: options[k] for k, option in wanted if options[k] != option.default}
+        note = f" ({', '.join(f'{k} = {v}' for k, v in changed.items())})" if changed else ""
+        return self.builder.add(
+            "occlude",
+            None,
+            changed,
+            {"network": weights, "data": self.images},
+            label=f"{name} · {self.where} · logits of occluded images{note}",
+            cost=3,
+        )
 
 
 def spelling(text: str, epochs: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from scratchcard import registry
 from scratchcard.contracts import MetricSpec
@@ -61,7 +62,7 @@ class Readings:
                 continue
             inputs: dict[str, str] = {}
             for need in spec.needs:
-                inputs |= self.need(need)
+                inputs |= self.need(need, choice.params)
             measures[label] = _measure(place, f"{self.name} · {place.where}", choice, spec, inputs)
         network = Network(
             place.data,
@@ -75,8 +76,8 @@ class Readings:
         )
         place.builder.networks.append(network)
 
-    def need(self, need: str) -> dict[str, str]:
-        """Where a metric's need comes from: role to digest."""
+    def need(self, need: str, options: Mapping[str, Any]) -> dict[str, str]:
+        """Where a metric's need comes from, given the metric's options: role to digest."""
         place, images = self.place, self.place.images
         match need:
             case "logits":
@@ -93,6 +94,10 @@ class Readings:
             case "corrupted_logits":
                 found = place.corrupted_logits(self.name, self.weights)
                 return {f"{need}.{kind}": digest for kind, digest in found.items()}
+            case "occluded_logits":
+                return {need: place.occluded_logits(self.name, self.weights, options)}
+            case "dense_occluded_logits":
+                return {need: place.occluded_logits("dense", self.twin, options)}
             case "corruption_baseline":
                 return {need: self.baseline} if self.baseline else {}
             case "ood_classes":
@@ -148,7 +153,7 @@ def group(networks: Sequence[Readings]) -> None:
         inputs: dict[str, str] = {}
         for need in OF_ALL_SEEDS.keys() & set(spec.needs):
             for one in networks:
-                (digest,) = one.need(OF_ALL_SEEDS[need]).values()
+                (digest,) = one.need(OF_ALL_SEEDS[need], choice.params).values()
                 inputs[f"{need}.{one.place.seed}"] = digest
         where = f"{first.name} · {place.data} · {place.model.label} · all seeds"
         measures[label] = _measure(place, where, choice, spec, inputs)

@@ -1,4 +1,4 @@
-"""What a stage does: data and corruptions, concepts, training, masks, logits, measuring.
+"""What a stage does: data and corruptions, concepts, training, masks, answers, measuring.
 
 ``execute`` is all that an engine calls; it reads inputs from the store and commits one result.
 """
@@ -17,6 +17,7 @@ from scratchcard.stages.corrupt import corrupt_images
 from scratchcard.stages.data import load
 from scratchcard.stages.mask import choose_mask
 from scratchcard.stages.measure import measure
+from scratchcard.stages.occlude import occlude_images
 from scratchcard.stages.predict import average_errors, predict
 from scratchcard.stages.train import train_network
 from scratchcard.stages.work import Outcome, Tick, Work
@@ -31,6 +32,7 @@ RUN: Mapping[str, Callable[[Work], Outcome]] = {
     "train": train_network,
     "mask": choose_mask,
     "logits": predict,
+    "occlude": occlude_images,
     "baseline": average_errors,
     "measure": measure,
 }

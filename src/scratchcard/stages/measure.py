@@ -9,9 +9,10 @@ from typing import Any
 from torch import nn
 
 from scratchcard.collect import reading_to_json
-from scratchcard.contracts import ErrorRates, NotApplicable, Task
+from scratchcard.contracts import NEED_OPTIONS, ErrorRates, NotApplicable, Task
 from scratchcard.contracts.corruptions import unfit
 from scratchcard.masks import Masks
+from scratchcard.metrics.interpretability.occlusion import Occluded
 from scratchcard.metrics.measure import call, options
 from scratchcard.probe import Predictions
 from scratchcard.registry import METRICS
@@ -34,7 +35,7 @@ def measure(work: Work) -> Outcome:
     return reading_to_json(reading), {name: group for name, group in groups.items() if group}
 
 
-def _providers(work: Work) -> dict[str, Callable[[], Any]]:
+def _providers(work: Work) -> dict[str, Callable[..., Any]]:
     """By the name of a need, how it is fetched."""
     return {
         "logits": lambda: work.predictions("logits", "test"),
@@ -47,6 +48,7 @@ def _providers(work: Work) -> dict[str, Callable[[], Any]]:
         "ood_classes": lambda: _ood_classes(work),
         "corrupted_logits": lambda: _corrupted(work),
         "corruption_baseline": lambda: _baseline(work),
+        **{need: partial(_occluded, work, need) for need in NEED_OPTIONS},
         "transfer": lambda: {
             label: tuple(work.images(split, f"transfer.{label}") for split in ("train", "test"))
             for label in _labelled(work, "transfer")
@@ -102,6 +104,11 @@ def _baseline(work: Work) -> ErrorRates:
     found = work.store.result(work.input("corruption_baseline"))
     ladders = {kind: tuple(errors) for kind, errors in found["corrupted"].items()}
     return ErrorRates(found["clean"], ladders)
+
+
+def _occluded(work: Work, need: str, **_: Any) -> Occluded:
+    """What a stage of its own answered, which had the options."""
+    return work.occluded(need)
 
 
 def _by_seed(work: Work, need: str) -> dict[int, Predictions]:

@@ -18,6 +18,7 @@ from scratchcard.contracts.corruptions import SEVERITIES
 from scratchcard.data.base import Images, Splits
 from scratchcard.graph import Stage
 from scratchcard.masks import Masks
+from scratchcard.metrics.interpretability.occlusion import Occluded
 from scratchcard.registry import METHODS, MODELS
 from scratchcard.store import Store
 from scratchcard.structure import Channels
@@ -104,6 +105,10 @@ class Work:
         """Predictions on the test images under one kind of corruption, at severities 1 to 5."""
         arrays = self.store.arrays(self.input(role), "logits")
         return tuple(probe.Predictions(arrays[str(s)], arrays["labels"]) for s in SEVERITIES)
+
+    def occluded(self, role: str) -> Occluded:
+        """A network's answers to images of which segments are black."""
+        return Occluded.unpack(self.store.arrays(self.input(role), "occluded"))
 
 
 def stock(spec: Mapping[str, Any], device: str) -> nn.Module:

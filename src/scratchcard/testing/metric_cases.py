@@ -16,12 +16,16 @@ from scratchcard.contracts.corruptions import SEVERITIES, STANDARD
 from scratchcard.data.base import Images
 from scratchcard.data.concepts import Concepts
 from scratchcard.masks import Masks
+from scratchcard.metrics.interpretability.occlusion import occlude
 from scratchcard.metrics.measure import providers
 from scratchcard.probe import Predictions, floats, logits
 from scratchcard.seeds import torch_stream
 
-Available = Mapping[str, Callable[[], Any]]
-"""Names out of ``contracts.NEEDS`` to functions that give them."""
+Available = Mapping[str, Callable[..., Any]]
+"""Names out of ``contracts.NEEDS`` to functions that give them, asked with the need's options."""
+
+OCCLUDED = {"occluded_logits": "model", "dense_occluded_logits": "dense_model"}
+"""Whose answers these needs hold: they are not moved but asked for again."""
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
@@ -210,6 +214,12 @@ def shuffled(available: Available) -> Available:
         dict(available)
         | {"test": lambda: test.take(order)}
         | {need: lambda need=need: moved(available[need]()) for need in needs}
+        | {
+            need: lambda network=network, **options: occlude(
+                available[network](), test.take(order), **options
+            )
+            for need, network in OCCLUDED.items()
+        }
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scratchcard.contracts import VOTING, MetricSpec, NotApplicable, Reading
+from scratchcard.contracts import NEED_OPTIONS, VOTING, MetricSpec, NotApplicable, Reading
 from scratchcard.masks import Masks
 from scratchcard.metrics.measure import call, options
 from scratchcard.registry import METRICS
@@ -272,7 +272,7 @@ def _check_close(
     spec: MetricSpec, one: Reading, two: Reading, how: str, *, units: bool = False
 ) -> None:
     # Other batches or units change the last bits of logits, so these get the design's 1e-5.
-    inexact = units or bool({"model", "dense_model"} & set(spec.needs))
+    inexact = units or bool({"model", "dense_model", *NEED_OPTIONS} & set(spec.needs))
     tolerance = 1e-5 if inexact else 1e-9
 
     def apart(x: Any, y: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +20,8 @@ from scratchcard.data.base import Images
 from scratchcard.metrics.attacks.noise import uniform
 from scratchcard.metrics.attacks.target import Target
 from scratchcard.metrics.interpretability import lime
-from scratchcard.metrics.interpretability.fidelity import fidelity
-from scratchcard.metrics.interpretability.fidelity_r2 import fidelity_r2
-from scratchcard.metrics.interpretability.lime import scenes
-from scratchcard.metrics.interpretability.stability import stability
-from scratchcard.metrics.interpretability.stability_noise import stability_noise
-from scratchcard.metrics.measure import options
+from scratchcard.metrics.interpretability.occlusion import scenes
+from scratchcard.metrics.measure import call, measure, options, providers
 from scratchcard.registry import METRICS
 from tests.metrics.interpretability.seen import (
     Seeing,
@@ -36,7 +33,18 @@ from tests.metrics.interpretability.seen import (
 )
 
 Metric = Callable[..., Reading]
-METRICS_OF_LIME: list[Metric] = [fidelity, fidelity_r2, stability, stability_noise]
+
+
+def named(name: str) -> Metric:
+    def measured(model: nn.Module, test: Images, **options: Any) -> Reading:
+        return measure(model, name, test, **options)
+
+    return measured
+
+
+fidelity, fidelity_r2, stability, stability_noise = METRICS_OF_LIME = [
+    named(name) for name in ("fidelity", "fidelity-r2", "stability", "stability-noise")
+]
 RAW, RELATIVE = (fidelity, stability), (fidelity_r2, stability_noise)
 SIZE = 3 * 16 * 16
 
@@ -47,7 +55,8 @@ class Loop:
     def __init__(self, model: nn.Module, test: Images, i: int, masks: int) -> None:
         target = Target.of(model, test, batch_size=8)
         scene = [s for s in scenes(target, masks=masks, seed=0) for _ in s.images][i]
-        self.masks = scene.masks[i, :, : scene.counts[i]].numpy()
+        count = int(scene.segments[i].max()) + 1
+        self.masks = scene.masks[i, :, :count].double().numpy()
         self.parts, self.model, self.image = scene.segments[i], model, test.floats()[i]
         self.top = int(model(self.image[None]).argmax())
         self.p = self.answers(self.image)
@@ -316,10 +325,36 @@ def test_options_out_of_range(
         metric(model, pictures(1), **given)
 
 
+def test_metrics_of_equal_options_share_one_pass() -> None:
+    network, test = additive(SIZE), pictures(4)
+    available = providers(network, test)
+
+    def shown(name: str, **given: Any) -> int:
+        before, spec = sum(network.shown), METRICS.get(name)
+        call(spec, available, options(spec, "default", {"images": 0, "masks": 16, **given}))
+        return sum(network.shown) - before
+
+    alone = shown("fidelity")
+    assert alone > 20
+    assert shown("fidelity-r2") == shown("stability", repeats=3) == 0
+    with_noise = shown("stability-noise", repeats=2)
+    assert with_noise == pytest.approx(2 * alone, abs=8)  # the copy is tried on eight images
+    assert shown("fidelity", seed=1) > 20
+    assert shown("fidelity", batch_size=32) > 20
+
+
+def test_masks_are_an_option_although_measure_takes_those_of_pruning(model: nn.Module) -> None:
+    reading = measure(model, "fidelity", pictures(3), masks=17)
+    assert reading.params["masks"] == 17
+    with pytest.raises(UserError, match='metric "accuracy" has no option "masks"'):
+        measure(model, "accuracy", pictures(3), masks=17)
+
+
 @pytest.mark.parametrize("name", ["fidelity", "stability"])
 def test_the_profile_of_the_paper(name: str) -> None:
     found = options(METRICS.get(name), "paper", {})
     assert found["masks"] == 1000
     assert found["images"] == 100
+    assert found["first"]
     assert found.get("repeats", 5) == 5
     assert (lime.KERNEL_WIDTH, lime.RIDGE) == (0.25, 1.0)

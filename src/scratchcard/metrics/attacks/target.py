@@ -47,19 +47,14 @@ class Target:
         images: int = 0,
         stderr: float = 0.0,
     ) -> Target:
-        """As many images of the split as ``stats.sample_size`` says, the same for every network.
-
-        Which of them is drawn at random, each class by its share and in the order of the split:
-        the first images of a folder would all be of one class.
+        """Some images of the split (``sample``), or all; the same for every network.
 
         Raises:
             UserError: A number out of range.
         """
         check_counts(batch_size=batch_size)
-        count = sample_size(len(test), images, stderr)
-        if count < len(test):
-            stream = numpy_stream(0, "images to attack")
-            test = test.take(choose(test.labels.cpu().numpy(), count, stream, even=False))
+        rows = sample(test, images=images, stderr=stderr)
+        test = test.take(rows) if len(rows) < len(test) else test
         place = device_of(model)
         network = inference_copy(model, floats(test.pixels[:8].to(place)))
         return cls(network, test.pixels, test.labels.to(place), batch_size)
@@ -99,6 +94,28 @@ class Target:
                 ]
             )
         return left
+
+
+def sample(
+    test: Images, *, images: int = 0, stderr: float = 0.0, first: bool = False
+) -> np.ndarray:
+    """Rows of as many images as ``stats.sample_size`` says, in the order of the split.
+
+    Args:
+        test: The split.
+        images: How many are wanted; 0 for all.
+        stderr: The largest standard error that is wanted; 0 for no such wish.
+        first: The first ones; else a fixed draw, each class by its share: the first images of a
+            folder would all be of one class.
+
+    Raises:
+        UserError: A number out of range.
+    """
+    count = sample_size(len(test), images, stderr)
+    if first or count == len(test):
+        return np.arange(count)
+    stream = numpy_stream(0, "images to attack")
+    return choose(test.labels.cpu().numpy(), count, stream, even=False)
 
 
 def share(found: np.ndarray) -> Part:

@@ -10,7 +10,8 @@ from scratchcard.contracts import Reading
 from scratchcard.data.base import Images
 from scratchcard.metrics.attacks.checks import check_counts
 from scratchcard.metrics.attacks.target import Target
-from scratchcard.metrics.interpretability.maps import explanations
+from scratchcard.metrics.interpretability.lime import fit, weights
+from scratchcard.metrics.interpretability.occlusion import Occluded, Scene, log_odds
 from scratchcard.registry import metric
 from scratchcard.stats import mean_reading
 
@@ -21,6 +22,7 @@ from scratchcard.stats import mean_reading
     dimension="interpretability",
     better="higher",
     unit="",
+    defaults={"images": 100, "masks": 256},
     costly=True,
     caution=(
         "Two dense networks do not give the same reasons either: read it beside another seed's."
@@ -28,13 +30,10 @@ from scratchcard.stats import mean_reading
 )
 def explanation_agreement(
     model: nn.Module,
-    dense_model: nn.Module,
+    dense_occluded_logits: Occluded,
     test: Images,
     *,
-    images: int = 100,
-    masks: int = 256,
     pictures: int = 4,
-    seed: int = 0,
     batch_size: int = 64,
 ) -> Reading:
     """How alike the explanations of a network and of its dense twin are.
@@ -66,12 +65,9 @@ def explanation_agreement(
 
     Args:
         model: The network; it is left as it is.
-        dense_model: Its dense twin; likewise.
+        dense_occluded_logits: What its dense twin answers to images of which segments are black.
         test: Images of the test split.
-        images: Take only so many, drawn class by class, the same for every network; 0 for all.
-        masks: For each image, 2 or more.
         pictures: How many images are kept for the report.
-        seed: Of the masks.
         batch_size: Masked images per forward pass; it changes the time, not the answer.
 
     Raises:
@@ -79,26 +75,36 @@ def explanation_agreement(
         ValueError: A logit is not a finite number.
     """
     check_counts(pictures=pictures)
-    target = Target.of(dense_model, test, batch_size=batch_size, images=images)
-    shown = Images(target.pixels, target.labels)
-    maps = explanations([dense_model, model], shown, masks=masks, seed=seed, batch_size=batch_size)
-    dense, sparse = (_unit(found) for found in maps.values)
-    cosines = (dense * sparse).sum(dim=(1, 2)).clamp(-1, 1).cpu().numpy()
+    shown = test.take(dense_occluded_logits.rows)
+    target = Target.of(model, shown, batch_size=batch_size)
+    found: list[tuple[Tensor, Tensor]] = []
+    for some, masks in dense_occluded_logits.parts():
+        images = test.take(some.rows).to(target.labels.device).floats()
+        scene = Scene.of(images, some.masks)
+        answers, _ = log_odds(target, scene, classes=some.classes)
+        parts = scene.segments.cpu()
+        found.append((_maps(parts, masks, some.log_odds), _maps(parts, masks, answers)))
+    dense, sparse = (torch.cat(maps) for maps in zip(*found, strict=True))
+    cosines = (_unit(dense) * _unit(sparse)).sum(dim=(1, 2)).clamp(-1, 1).numpy()
     least = np.argsort(cosines, kind="stable")[:pictures]
-    rows = torch.from_numpy(least)
-    pixels = shown.take(rows.to(shown.pixels.device)).pixels.cpu()
-    drawn = maps.values[:, rows].cpu().numpy().astype(np.float32)
+    pixels = shown.take(least).pixels.cpu()
     kept = {
         "pixels": pixels.numpy() if pixels.dtype == torch.uint8 else (pixels * 255).byte().numpy(),
-        "dense": drawn[0],
-        "sparse": drawn[1],
-        "classes": maps.classes[rows].cpu().numpy(),
+        "dense": dense[least].numpy().astype(np.float32),
+        "sparse": sparse[least].numpy().astype(np.float32),
+        "classes": dense_occluded_logits.classes[least].numpy(),
         "cosines": cosines[least],
     }
     reading = mean_reading(cosines)
     return Reading(
         reading.value, reading.stderr, reading.n, examples=reading.examples, pictures=kept
     )
+
+
+def _maps(parts: Tensor, masks: Tensor, answers: Tensor) -> Tensor:
+    """Of every pixel [B, H, W] what its segment adds to the log-odds; below 0 it speaks against."""
+    slopes = fit(masks, answers, weights(masks, masks[:, 0])).coefficients
+    return slopes.gather(1, parts.flatten(1)).reshape(parts.shape)
 
 
 def _unit(maps: Tensor) -> Tensor:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from scratchcard.contracts import Reading
-from scratchcard.data.base import Images
-from scratchcard.metrics.attacks.target import Target, share
-from scratchcard.metrics.interpretability.lime import fit, log_odds, scenes, weights
+from scratchcard.metrics.attacks.target import share
+from scratchcard.metrics.interpretability.lime import fit, weights
+from scratchcard.metrics.interpretability.occlusion import Occluded
 from scratchcard.registry import metric
 from scratchcard.stats import mean_reading
 
@@ -22,21 +21,13 @@ from scratchcard.stats import mean_reading
     headline=True,
     margin=0.10,
     scale="log",
-    paper={"images": 100, "masks": 1000},
+    paper={"images": 100, "first": True, "masks": 1000},
     caution=(
         "Squared probabilities: weak and unconfident networks win, and a constant one has no "
         "error. Read it beside accuracy, its own part variance and fidelity-r2."
     ),
 )
-def fidelity(
-    model: nn.Module,
-    test: Images,
-    *,
-    images: int = 200,
-    masks: int = 128,
-    seed: int = 0,
-    batch_size: int = 64,
-) -> Reading:
+def fidelity(occluded_logits: Occluded) -> Reading:
     """The error of LIME: how far a linear explanation is from what the network answers.
 
     Definition:
@@ -69,28 +60,17 @@ def fidelity(
 
     Source:
         Ribeiro et al., "Why Should I Trust You?", KDD 2016; as in the official code of Chen et
-        al., TMLR 2022: 1,000 masks (the profile paper), and the first 100 test images, where here
-        they are drawn. Its random state, and its failing with fewer than five images, are not
-        reproduced.
+        al., TMLR 2022: 1,000 masks and the first 100 test images (the profile paper). Its random
+        state, and its failing with fewer than five images, are not reproduced.
 
     Args:
-        model: The network; it is left as it is.
-        test: Images of the test split.
-        images: Explain only so many, drawn class by class, the same for every network; 0 for all.
-        masks: For each image, one of which keeps all.
-        seed: Of the masks, which depend on it and on the image alone.
-        batch_size: Masked images per forward pass; it changes the time, not the answer.
-
-    Raises:
-        UserError: An option out of range.
-        ValueError: A logit is not a finite number.
+        occluded_logits: What the network answers to images of which segments are black.
     """
-    target = Target.of(model, test, batch_size=batch_size, images=images)
     missed, spread, sure = [], [], []
-    for scene in scenes(target, masks=masks, seed=seed):
-        p = log_odds(target, scene)[0].sigmoid()
-        explained = fit(scene.masks, p, weights(scene.masks, scene.masks[:, 0]))
-        missed.append((explained(scene.masks) - p).square().mean(dim=1))
+    for some, masks in occluded_logits.parts():
+        p = some.log_odds.sigmoid()
+        explained = fit(masks, p, weights(masks, masks[:, 0]))
+        missed.append((explained(masks) - p).square().mean(dim=1))
         spread.append(p.var(dim=1, correction=0))
         sure.append(p[:, 0])
     parts = {

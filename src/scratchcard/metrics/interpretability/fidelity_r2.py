@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scratchcard.contracts import NotApplicable, Reading, UserError
-from scratchcard.data.base import Images
-from scratchcard.metrics.attacks.target import Target, share
-from scratchcard.metrics.interpretability.lime import (
-    ROUNDING,
-    Explanation,
-    fit,
-    log_odds,
-    scenes,
-    weights,
-)
+from scratchcard.metrics.attacks.target import share
+from scratchcard.metrics.interpretability.lime import ROUNDING, Explanation, fit, weights
+from scratchcard.metrics.interpretability.occlusion import Occluded
 from scratchcard.registry import metric
 from scratchcard.stats import mean_reading
 
@@ -29,15 +22,7 @@ from scratchcard.stats import mean_reading
     costly=True,
     caution="A network that is linear in its pixels is at 1, whatever it is worth.",
 )
-def fidelity_r2(
-    model: nn.Module,
-    test: Images,
-    *,
-    images: int = 200,
-    masks: int = 128,
-    seed: int = 0,
-    batch_size: int = 64,
-) -> Reading:
+def fidelity_r2(occluded_logits: Occluded) -> Reading:
     """The share of a network's variation that LIME explains, on held-out masks.
 
     Definition:
@@ -74,30 +59,24 @@ def fidelity_r2(
         score), on the log-odds and on held-out masks.
 
     Args:
-        model: The network; it is left as it is.
-        test: Images of the test split.
-        images: Explain only so many, drawn class by class, the same for every network; 0 for all.
-        masks: For each image, 8 or more; every fourth is held out.
-        seed: Of the masks, which depend on it and on the image alone.
-        batch_size: Masked images per forward pass; it changes the time, not the answer.
+        occluded_logits: What the network answers to images of which segments are black, under 8
+            masks or more; every fourth is held out.
 
     Raises:
-        UserError: An option out of range.
-        ValueError: A logit is not a finite number.
+        UserError: Fewer masks.
         NotApplicable: The answers vary with no image's segments.
     """
-    if masks < 8:
-        raise UserError(f"masks must be 8 or more, not {masks}: every fourth is held out")
-    target = Target.of(model, test, batch_size=batch_size, images=images)
-    held = torch.arange(masks) % 4 == 3
+    count = occluded_logits.masks.shape[1]
+    if count < 8:
+        raise UserError(f"masks must be 8 or more, not {count}: every fourth is held out")
+    held = torch.arange(count) % 4 == 3
     found, still = [], []
-    for scene in scenes(target, masks=masks, seed=seed):
-        y, _ = log_odds(target, scene)
-        w = weights(scene.masks, scene.masks[:, 0])
-        explained = fit(scene.masks[:, ~held], y[:, ~held], w[:, ~held])
+    for some, masks in occluded_logits.parts():
+        y, w = some.log_odds, weights(masks, masks[:, 0])
+        explained = fit(masks[:, ~held], y[:, ~held], w[:, ~held])
         mean = (w * y)[:, ~held].sum(dim=1) / w[:, ~held].sum(dim=1)
         blank = Explanation(torch.zeros_like(explained.coefficients), mean)
-        error, spread = (_error(g, scene.masks, y, w, held) for g in (explained, blank))
+        error, spread = (_error(g, masks, y, w, held) for g in (explained, blank))
         constant = spread <= (ROUNDING * y.abs().amax(dim=1).clamp(min=1)) ** 2
         found.append(torch.where(constant, 0, 1 - error / spread))
         still.append(constant)

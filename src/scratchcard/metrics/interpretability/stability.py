@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scratchcard.contracts import Reading
 from scratchcard.data.base import Images
 from scratchcard.metrics.attacks.checks import check_counts
 from scratchcard.metrics.attacks.noise import uniform
-from scratchcard.metrics.attacks.target import Target, share
-from scratchcard.metrics.interpretability.lime import fit, log_odds, scenes, weights
+from scratchcard.metrics.attacks.target import share
+from scratchcard.metrics.interpretability.lime import fit, weights
+from scratchcard.metrics.interpretability.occlusion import Occluded
 from scratchcard.registry import metric
 from scratchcard.stats import mean_reading
 
@@ -26,21 +27,14 @@ from scratchcard.stats import mean_reading
     headline=True,
     margin=0.10,
     scale="log",
-    paper={"images": 100, "masks": 1000},
+    paper={"images": 100, "first": True, "masks": 1000},
     caution=(
         "Squared probabilities: weak and unconfident networks win, and no input is changed. Read "
         "it beside accuracy, its own part size and stability-noise."
     ),
 )
 def stability(
-    model: nn.Module,
-    test: Images,
-    *,
-    images: int = 200,
-    masks: int = 128,
-    repeats: int = 5,
-    seed: int = 0,
-    batch_size: int = 64,
+    occluded_logits: Occluded, test: Images, *, repeats: int = 5, seed: int = 0
 ) -> Reading:
     """How far the coefficients of LIME move when the fit is centred on another mask.
 
@@ -70,32 +64,27 @@ def stability(
         stability-noise changes the image and looks at the order of the segments.
 
     Source:
-        The official code of Chen et al., TMLR 2022: 1,000 masks (the profile paper), 5 draws, and
-        the first 100 test images, where here they are drawn. Its random state, and its failing
-        with fewer than five images, are not reproduced.
+        The official code of Chen et al., TMLR 2022: 1,000 masks and the first 100 test images (the
+        profile paper), 5 draws. Its random state, and its failing with fewer than five images, are
+        not reproduced.
 
     Args:
-        model: The network; it is left as it is.
-        test: Images of the test split.
-        images: Explain only so many, drawn class by class, the same for every network; 0 for all.
-        masks: For each image, one of which keeps all.
+        occluded_logits: What the network answers to images of which segments are black.
+        test: Images of the test split: the draws depend on them.
         repeats: How many masks the fit is centred on instead.
-        seed: Of the masks and draws, which depend on it and on the image alone.
-        batch_size: Masked images per forward pass; it changes the time, not the answer.
+        seed: Of the draws.
 
     Raises:
-        UserError: An option out of range.
-        ValueError: A logit is not a finite number.
+        UserError: No repeats.
     """
     check_counts(repeats=repeats)
-    target = Target.of(model, test, batch_size=batch_size, images=images)
     moved, size = [], []
-    for scene in scenes(target, masks=masks, seed=seed):
-        p = log_odds(target, scene)[0].sigmoid()
-        drawn = (uniform(scene.images, (repeats,), seed, "centres").cpu() * masks).long()
+    for some, masks in occluded_logits.parts():
+        p, shown = some.log_odds.sigmoid(), test.take(some.rows).floats()
+        drawn = (uniform(shown, (repeats,), seed, "centres").cpu() * masks.shape[1]).long()
         whole, *others = (
-            fit(scene.masks, p, weights(scene.masks, centre)).coefficients
-            for centre in (scene.masks[:, 0], *_rows(scene.masks, drawn))
+            fit(masks, p, weights(masks, centre)).coefficients
+            for centre in (masks[:, 0], *_rows(masks, drawn))
         )
         moved.append(torch.stack([(b - whole).square().sum(dim=1) for b in others]).mean(dim=0))
         size.append(whole.square().sum(dim=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy.stats import rankdata
@@ -12,18 +14,10 @@ from scratchcard.data.base import Images
 from scratchcard.metrics.attacks.checks import check_counts, check_eps
 from scratchcard.metrics.attacks.noise import uniform
 from scratchcard.metrics.attacks.target import Target, share
-from scratchcard.metrics.interpretability.lime import (
-    ROUNDING,
-    Scene,
-    fit,
-    log_odds,
-    scenes,
-    weights,
-)
+from scratchcard.metrics.interpretability.lime import ROUNDING, fit, weights
+from scratchcard.metrics.interpretability.occlusion import Occluded, Scene, log_odds
 from scratchcard.registry import metric
 from scratchcard.stats import mean_reading
-
-ALL = slice(None)
 
 
 @metric(
@@ -32,17 +26,17 @@ ALL = slice(None)
     dimension="interpretability",
     better="higher",
     unit="",
+    defaults={"images": 100},
     costly=True,
     caution="Read it beside its part other masks: what LIME itself, without noise, agrees with.",
 )
 def stability_noise(
     model: nn.Module,
+    occluded_logits: Occluded,
     test: Images,
     *,
     eps: float = 8 / 255,
     repeats: int = 1,
-    images: int = 100,
-    masks: int = 128,
     seed: int = 0,
     batch_size: int = 64,
 ) -> Reading:
@@ -82,12 +76,11 @@ def stability_noise(
 
     Args:
         model: The network; it is left as it is.
+        occluded_logits: What it answers without noise, under 4 masks or more.
         test: Images of the test split.
         eps: Largest change of a pixel, of the range [0, 1].
         repeats: Draws of noise for each image.
-        images: Explain only so many, drawn class by class, the same for every network; 0 for all.
-        masks: For each image, 4 or more.
-        seed: Of masks and noise, which depend on it and on the image alone.
+        seed: Of the noise, which depends on it and on the image alone.
         batch_size: Masked images per forward pass; it changes the time, not the answer.
 
     Raises:
@@ -97,26 +90,26 @@ def stability_noise(
     """
     check_eps(eps)
     check_counts(repeats=repeats)
-    if masks < 4:
-        raise UserError(f"masks must be 4 or more, not {masks}: two halves are compared")
-    target = Target.of(model, test, batch_size=batch_size, images=images)
+    if (count := occluded_logits.masks.shape[1]) < 4:
+        raise UserError(f"masks must be 4 or more, not {count}: two halves are compared")
+    target = Target.of(model, test.take(occluded_logits.rows), batch_size=batch_size)
     agreed, halved, still = [], [], []
-    for scene in scenes(target, masks=masks, seed=seed):
-        y, classes = log_odds(target, scene)
+    for some, masks in occluded_logits.parts():
+        y, counts = some.log_odds, some.counts
         varies = y.amax(dim=1) - y.amin(dim=1) > ROUNDING * y.abs().amax(dim=1).clamp(min=1)
-        clean = _coefficients(scene, y)
-        others = []
+        shown = test.take(some.rows).to(target.labels.device).floats()
+        scene = Scene.of(shown, some.masks)
+        clean, others = _coefficients(masks, y), []
         for repeat in range(repeats):
-            drawn = uniform(scene.images, tuple(scene.images.shape[1:]), seed, "noise", repeat)
-            noisy = (scene.images + eps * (2 * drawn - 1)).clamp(0, 1)
-            others.append(
-                _coefficients(scene, log_odds(target, scene, images=noisy, classes=classes)[0])
-            )
-        agreement = torch.stack([_alike(scene, clean, b) for b in others]).mean(dim=0)
-        halves = (_coefficients(scene, y, slice(half, None, 2)) for half in (0, 1))
-        several = scene.counts > 1
+            drawn = uniform(shown, tuple(shown.shape[1:]), seed, "noise", repeat)
+            noisy = replace(scene, images=(shown + eps * (2 * drawn - 1)).clamp(0, 1))
+            answers, _ = log_odds(target, noisy, classes=some.classes)
+            others.append(_coefficients(masks, answers))
+        agreement = torch.stack([_alike(counts, clean, b) for b in others]).mean(dim=0)
+        halves = (_coefficients(masks[:, half::2], y[:, half::2], masks[:, 0]) for half in (0, 1))
+        several = counts > 1
         agreed.append((agreement * varies)[several])
-        halved.append((_alike(scene, *halves) * varies)[several])
+        halved.append((_alike(counts, *halves) * varies)[several])
         still.append(~varies[several])
     without = torch.cat(still)
     if not len(without):
@@ -130,16 +123,16 @@ def stability_noise(
     return mean_reading(torch.cat(agreed).numpy(), parts=parts)
 
 
-def _coefficients(scene: Scene, y: Tensor, some: slice = ALL) -> Tensor:
-    """Of the explanations of answers [B, M], by all or some of the masks [B, S]."""
-    near = weights(scene.masks, scene.masks[:, 0])
-    return fit(scene.masks[:, some], y[:, some], near[:, some]).coefficients
+def _coefficients(masks: Tensor, y: Tensor, whole: Tensor | None = None) -> Tensor:
+    """Of the explanations of answers [B, M] to masks of which the first, or another, keeps all."""
+    near = weights(masks, masks[:, 0] if whole is None else whole)
+    return fit(masks, y, near).coefficients
 
 
-def _alike(scene: Scene, one: Tensor, other: Tensor) -> Tensor:
+def _alike(counts: Tensor, one: Tensor, other: Tensor) -> Tensor:
     """The rank correlation of coefficients [B, S] for each image [B]; 0 without an order."""
     found = torch.zeros(len(one), dtype=torch.float64)
-    for i, count in enumerate(scene.counts.tolist()):
+    for i, count in enumerate(counts.tolist()):
         ranks = [rankdata(b[i, :count].numpy()) - (count + 1) / 2 for b in (one, other)]
         lengths = np.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1]))
         found[i] = ranks[0] @ ranks[1] / lengths if lengths else 0.0
