@@ -32,11 +32,8 @@ def test_a_twin_that_still_learns_is_named() -> None:
     )
     (found,) = cautions(replace(results, networks=networks)).falling
     # six epochs of the last fifth, six more: 0.3 of the 0.55 that is left
-    assert (found.seed, found.loss, found.further) == (
-        1,
-        pytest.approx(0.55),
-        pytest.approx(6 / 11),
-    )
+    assert found.seed == 1
+    assert (found.loss, found.further) == pytest.approx((0.55, 6 / 11))
     assert cautions(results).falling == (), "no history, nothing to say"
 
 

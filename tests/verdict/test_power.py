@@ -102,6 +102,7 @@ def test_of_single_networks_nothing_is_known() -> None:
     assert undecided
     assert {need(c) for c in undecided} == {Need(None, None, None)}
     assert need_of_ticket(ticket) == Need(None, None, None)
+    assert needed(0.0, replace(QUIET, shared=math.inf)) == Need(None, None, None)
 
 
 def test_a_ticket_is_decided_by_all_its_metrics() -> None:

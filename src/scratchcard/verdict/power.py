@@ -168,9 +168,9 @@ def _need(
 
 
 def _has_variance(comparison: Comparison) -> bool:
-    """Whether anything is known of how networks vary over seeds: of single networks nothing is."""
+    """Whether both errors are known: of single networks that over seeds is not."""
     noise = comparison.noise
-    return noise is not None and all(math.isfinite(lent) for lent in noise.lent)
+    return noise is not None and all(map(math.isfinite, (noise.shared, *noise.lent)))
 
 
 def first_enough(enough: Callable[[int], bool], least: int, most: int) -> int | None:
