@@ -66,7 +66,7 @@ def _control(results: Results, method: str) -> str:
 
 def _reach(r: Reach) -> Cell:
     small = ""
-    if r.lo is not None and r.hi is not None:
+    if r.lo is not None and r.hi is not None and r.lo < r.hi:
         small = f"{_percent(r.lo)} to {_percent(r.hi)}"
     what = "90 % interval over resampled seeds" if r.seeds >= ENOUGH else "range of the seeds"
     fails = "" if math.isinf(r.refuted) else f"; fails from {words.percent(r.refuted)} on"
@@ -83,10 +83,13 @@ def _price(cost: Cost) -> Cell:
 
 
 def budgets(results: Results, verdict: Verdict, setting: tuple[str, str]) -> Table | None:
-    """How far methods go for the same number of training images: who passes, and by means alone."""
+    """How far methods go for the same number of training images: who passes, and by means alone.
+
+    None where all tickets cost the same, or none goes anywhere.
+    """
     own = [a for a in at_equal_budget(results, verdict) if (a.data, a.model) == setting]
     prices = _some(sorted({a.budget for a in own}))
-    if len(prices) < 2:
+    if len(prices) < 2 or not any(a.sparsity for a in own):
         return None
     rows = [
         row_of(results, method, _bought(results, method, own, prices))
