@@ -35,9 +35,8 @@ from torch import nn
 from scratchcard import models
 from scratchcard.contracts import Task
 from scratchcard.data.base import Images
-from scratchcard.metrics.attacks.target import Target
 from scratchcard.metrics.interpretability.fidelity import fidelity
-from scratchcard.metrics.interpretability.occlusion import Occluded, occlude
+from scratchcard.metrics.interpretability.occlusion import Occluded, occlude, target_of
 from scratchcard.metrics.interpretability.segments import segments
 from scratchcard.metrics.interpretability.stability import stability
 
@@ -55,7 +54,7 @@ def main() -> None:
     """Time everybody in turn, at both sizes."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    print(f"torch {torch.__version__}, 1 thread, two photographs, batches of {BATCH}\n")
+    print(f"torch {torch.__version__}, 1 thread, two photographs\n")
     print("| pixels, masks | what | by | s per image | against ours |")
     print("|---|---|---|---:|---:|")
     for side, (kind, options) in NETWORKS.items():
@@ -80,16 +79,16 @@ def photographs(side: int) -> Images:
 
 def contests(model: nn.Module, test: Images, count: int) -> dict[str, dict[str, Callable[[], Any]]]:
     """What is timed, by whom, with so many masks."""
-    target = Target.of(model, test, batch_size=BATCH)
-    shown = test.floats()[torch.arange(2 * count) % 2].split(BATCH)
+    ours = target_of(model, test, 0)
+    shown = test.floats()[torch.arange(2 * count) % 2]
 
-    def passes(network: nn.Module) -> None:
+    def passes(network: nn.Module, batch_size: int) -> None:
         with torch.inference_mode():
-            for batch in shown:
+            for batch in shown.split(batch_size):
                 network(batch)
 
     def answered() -> Occluded:
-        return occlude(model, test, images=0, masks=count, batch_size=BATCH)
+        return occlude(model, test, images=0, masks=count)
 
     def both(answers: Occluded) -> None:
         fidelity(answers)
@@ -100,8 +99,9 @@ def contests(model: nn.Module, test: Images, count: int) -> dict[str, dict[str, 
 
     return {
         "forward passes of all masks": {
-            "ours": lambda: passes(target.network),
-            "the network as it is": lambda: passes(model),
+            "ours": lambda: passes(ours.network, ours.batch_size),
+            f"ours in batches of {BATCH}": lambda: passes(ours.network, BATCH),
+            "the network as it is": lambda: passes(model, BATCH),
         },
         "segments": {
             "ours": lambda: segments(test.pixels),
@@ -109,16 +109,16 @@ def contests(model: nn.Module, test: Images, count: int) -> dict[str, dict[str, 
         },
         "fidelity": {
             "ours": lambda: fidelity(answered()),
-            "lime": lime(BATCH),
+            f"lime, batches of {BATCH}": lime(BATCH),
             "lime, its own batch of 10": lime(10),
-            "captum": lambda: by_captum(model, test, count, BATCH),
+            f"captum, batches of {BATCH}": lambda: by_captum(model, test, count, BATCH),
             "captum, its own batch of 1": lambda: by_captum(model, test, count, 1),
         },
         "fidelity and stability": {
             "ours": lambda: both(answered()),
-            "lime": lime(BATCH, REPEATS),
+            f"lime, batches of {BATCH}": lime(BATCH, REPEATS),
             "lime, its own batch of 10": lime(10, REPEATS),
-            "captum, an explanation each": lambda: [
+            f"captum, an explanation each, batches of {BATCH}": lambda: [
                 by_captum(model, test, count, BATCH) for _ in range(2)
             ],
         },

@@ -71,7 +71,12 @@ OCCLUSION: Mapping[str, Option] = {
     "first": Option(bool, False, "Take the first ones instead, as the paper does."),
     "masks": Option(int, 128, "Of every image, 2 or more; the first keeps all its segments."),
     "seed": Option(int, 0, "Of all that is drawn, which depends on it and on the image alone."),
-    "batch_size": Option(int, 64, "Images per forward pass; it changes the time, not the answer."),
+    "batch_size": Option(
+        int,
+        0,
+        "Images per forward pass, which changes the time, not the answer; 0: 16 on a CPU, whose "
+        "caches hold no more, else 256.",
+    ),
 }
 NEED_OPTIONS: Mapping[str, Mapping[str, Option]] = {
     "occluded_logits": OCCLUSION,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ SIZE = 3 * 16 * 16
 
 
 def explanation_agreement(
-    model: nn.Module, dense: nn.Module, test: Images, **options: int
+    model: nn.Module, dense: nn.Module, test: Images, **options: Any
 ) -> Reading:
     return measure(model, "explanation-agreement", test, dense=dense, **options)
 

@@ -315,7 +315,7 @@ def test_a_single_segment_has_no_order() -> None:
         (stability_noise, {"masks": 3}, "masks must be 4 or more, not 3"),
         (stability_noise, {"repeats": 0}, "repeats must be 1 or more, not 0"),
         (stability_noise, {"eps": 2.0}, "eps is a share of the pixel range"),
-        (fidelity, {"batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        (fidelity, {"batch_size": -1}, "batch_size must be 1 or more, not -1"),
     ],
 )
 def test_options_out_of_range(

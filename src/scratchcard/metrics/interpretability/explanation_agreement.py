@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from scratchcard.contracts import Reading
 from scratchcard.data.base import Images
 from scratchcard.metrics.attacks.checks import check_counts
-from scratchcard.metrics.attacks.target import Target
 from scratchcard.metrics.interpretability.lime import fit, weights
-from scratchcard.metrics.interpretability.occlusion import Occluded, Scene, log_odds
+from scratchcard.metrics.interpretability.occlusion import Occluded, Scene, log_odds, target_of
 from scratchcard.registry import metric
 from scratchcard.stats import mean_reading
 
@@ -34,7 +33,7 @@ def explanation_agreement(
     test: Images,
     *,
     pictures: int = 4,
-    batch_size: int = 64,
+    batch_size: int = 0,
 ) -> Reading:
     """How alike the explanations of a network and of its dense twin are.
 
@@ -68,7 +67,7 @@ def explanation_agreement(
         dense_occluded_logits: What its dense twin answers to images of which segments are black.
         test: Images of the test split.
         pictures: How many images are kept for the report.
-        batch_size: Masked images per forward pass; it changes the time, not the answer.
+        batch_size: Masked images per forward pass; 0 for as many as suit the device.
 
     Raises:
         UserError: A number out of range.
@@ -76,7 +75,7 @@ def explanation_agreement(
     """
     check_counts(pictures=pictures)
     shown = test.take(dense_occluded_logits.rows)
-    target = Target.of(model, shown, batch_size=batch_size)
+    target = target_of(model, shown, batch_size)
     found: list[tuple[Tensor, Tensor]] = []
     for some, masks in dense_occluded_logits.parts():
         images = test.take(some.rows).to(target.labels.device).floats()

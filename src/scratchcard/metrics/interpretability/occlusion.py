@@ -17,6 +17,7 @@ from scratchcard.data.base import Images
 from scratchcard.metrics.attacks.noise import uniform
 from scratchcard.metrics.attacks.target import Target, sample
 from scratchcard.metrics.interpretability.segments import segments
+from scratchcard.probe import device_of
 
 TOGETHER = 4096
 """Masks of how many images are looked at together, so that batches are full; or one image's."""
@@ -105,7 +106,7 @@ def occlude(
     first: bool = False,
     masks: int = 128,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 0,
 ) -> Occluded:
     """Show a network images with segments in black (``contracts.NEED_OPTIONS`` has the options).
 
@@ -114,7 +115,7 @@ def occlude(
         ValueError: A logit is not a finite number.
     """
     rows = sample(test, images=images, first=first)
-    target = Target.of(model, test.take(rows), batch_size=batch_size)
+    target = target_of(model, test.take(rows), batch_size)
     kept, found, predicted = [], [], []
     for scene in scenes(target, masks=masks, seed=seed):
         answers, classes = log_odds(target, scene)
@@ -126,6 +127,16 @@ def occlude(
     return Occluded(
         torch.from_numpy(rows), torch.cat(padded), torch.cat(found), torch.cat(predicted)
     )
+
+
+def target_of(model: nn.Module, shown: Images, batch_size: int) -> Target:
+    """A fast copy of a network and all images; 0 is the batch that suits the device.
+
+    ResNet-20's passes take 1.3 times as long in batches of 64 as of 16 on a CPU, those of a
+    ResNet-18 at 224 pixels 1.2 times.
+    """
+    suits = 16 if device_of(model).type == "cpu" else 256
+    return Target.of(model, shown, batch_size=batch_size or suits)
 
 
 def scenes(target: Target, *, masks: int, seed: int) -> Iterator[Scene]:

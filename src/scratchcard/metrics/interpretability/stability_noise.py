@@ -13,9 +13,9 @@ from scratchcard.contracts import NotApplicable, Reading, UserError
 from scratchcard.data.base import Images
 from scratchcard.metrics.attacks.checks import check_counts, check_eps
 from scratchcard.metrics.attacks.noise import uniform
-from scratchcard.metrics.attacks.target import Target, share
+from scratchcard.metrics.attacks.target import share
 from scratchcard.metrics.interpretability.lime import ROUNDING, fit, weights
-from scratchcard.metrics.interpretability.occlusion import Occluded, Scene, log_odds
+from scratchcard.metrics.interpretability.occlusion import Occluded, Scene, log_odds, target_of
 from scratchcard.registry import metric
 from scratchcard.stats import mean_reading
 
@@ -38,7 +38,7 @@ def stability_noise(
     eps: float = 8 / 255,
     repeats: int = 1,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 0,
 ) -> Reading:
     """How alike explanations of an image and of the image under noise rank its segments.
 
@@ -81,7 +81,7 @@ def stability_noise(
         eps: Largest change of a pixel, of the range [0, 1].
         repeats: Draws of noise for each image.
         seed: Of the noise, which depends on it and on the image alone.
-        batch_size: Masked images per forward pass; it changes the time, not the answer.
+        batch_size: Masked images per forward pass; 0 for as many as suit the device.
 
     Raises:
         UserError: An option out of range.
@@ -92,7 +92,7 @@ def stability_noise(
     check_counts(repeats=repeats)
     if (count := occluded_logits.masks.shape[1]) < 4:
         raise UserError(f"masks must be 4 or more, not {count}: two halves are compared")
-    target = Target.of(model, test.take(occluded_logits.rows), batch_size=batch_size)
+    target = target_of(model, test.take(occluded_logits.rows), batch_size)
     agreed, halved, still = [], [], []
     for some, masks in occluded_logits.parts():
         y, counts = some.log_odds, some.counts
