@@ -43,7 +43,7 @@ def test_options_of_a_need_are_options_of_the_metric(spec: MetricSpec) -> None:
 
 
 def test_each_gets_its_own_and_both_what_both_name(spec: MetricSpec) -> None:
-    asked = {}
+    asked: dict[str, Any] = {}
     reading = call(spec, {"occluded_logits": asked.update}, options(spec, "default", {"seed": 7}))
     assert asked == {"images": 200, "first": False, "masks": 9, "seed": 7, "batch_size": 0}
     assert (reading.value, reading.stderr) == (7, 2)
