@@ -216,11 +216,10 @@ def _compute(
 
 
 def report(prepared: Prepared, figures: Path | None = None) -> Summary:
-    """Judge what has been measured so far; write tables, page and, if wanted, figures."""
+    """Judge what has been measured so far; write tables, page and, if wanted, what papers take."""
     from scratchcard.collect import collect
     from scratchcard.long_table import cost_table, long_table, write_csv
-    from scratchcard.report import figures as papers
-    from scratchcard.report import page, words
+    from scratchcard.report import page, publish, words
     from scratchcard.verdict import judge
 
     folder, plan = prepared.folder, prepared.plan
@@ -239,7 +238,7 @@ def report(prepared: Prepared, figures: Path | None = None) -> Summary:
     text = page.render(results, verdict, evidence=evidence, seconds=seconds)
     replace(folder.report, text)
     if figures is not None:
-        papers.write(results, verdict, figures)
+        publish.write(results, verdict, figures, evidence)
     values = {"key": prepared.key, "sentence": sentence, "complete": missing == 0}
     replace(folder.summary, json.dumps(values))
     return Summary(sentence, folder.report, folder.table, missing)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scratchcard.contracts import Reading
-from scratchcard.report import charts, figures, page, plots, readings, summary, words
+from scratchcard.report import charts, page, plots, publish, readings, summary, words
 from scratchcard.report.cells import Cell
 from scratchcard.report.curves import Panel
 from scratchcard.results import NOT_RUN, Results, Together
@@ -80,7 +80,7 @@ def test_the_chart_has_a_point_a_rung_with_its_standard_error(results: Results) 
 
 
 def test_the_figures_are_drawn(results: Results, tmp_path: Path) -> None:
-    names = {path.name for path in figures.write(results, judge(results), tmp_path)}
+    names = {path.name for path in publish.write(results, judge(results), tmp_path)}
     assert {"pie.pdf", "pie.svg"} <= names
 
 

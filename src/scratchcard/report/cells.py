@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 
 from scratchcard.report import words
 from scratchcard.report.numbers import sparse
@@ -134,6 +134,20 @@ def column(results: Results, label: str, *, margin: bool = False, small: str = "
 def finite(m: Measured, label: str) -> bool:
     """Whether there is a reading, and a number."""
     return label in m.readings and math.isfinite(m.readings[label].value)
+
+
+def averaged(members: Iterable[Measured], label: str) -> tuple[float, float] | None:
+    """The mean of the finite readings and its standard error; None if there are none.
+
+    The error is over seeds; of a single reading, over examples.
+    """
+    readings = [m.readings[label] for m in members if finite(m, label)]
+    if not readings:
+        return None
+    values = [reading.value for reading in readings]
+    several = len(values) > 1
+    error = stdev(values) / math.sqrt(len(values)) if several else readings[0].stderr
+    return fmean(values), error
 
 
 def reasons_of(members: Iterable[Measured], label: str) -> list[str]:

@@ -1,28 +1,27 @@
-"""Figures for papers, in the layout of Chen et al. (2022): one a metric, and all in an overview.
+"""Figures for papers in the layout of Chen et al. (2022): a metric against sparsity, or several.
 
-PDF and SVG at the width of a TMLR page, fonts embedded, the same bytes for the same results.
+They are as wide as a TMLR page; ``publish`` writes them.
 """
 
 from __future__ import annotations
 
-import re
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETDOWN, CARETUP
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from scratchcard.report import curves, numbers, plots, theme
+from scratchcard.report import curves, numbers, theme
 from scratchcard.report.curves import Curve, Panel
 from scratchcard.results import Results
-from scratchcard.verdict import Verdict, lineup
+from scratchcard.verdict import lineup
 
 WIDTH = 6.5
 """Inches of text on a TMLR page."""
@@ -34,22 +33,15 @@ CROWD = 12
 """More entries than this make a legend of small type."""
 ACROSS = 3
 """Small multiples in a row of the overview."""
+TITLE, LABEL = 31, 28
+"""Characters in a line above a small multiple, and beside a panel."""
+DECADES = 4
+"""To either side of dense that a logarithmic axis has: networks that collapse may read 1e-57."""
+APART = 0.11
+"""Between methods that stand beside each other, in rungs."""
+SPARSITY = "sparsity (%)"
 DASHES = {"I": "solid", "II": (0, (3, 1.6)), "III": (0, (1, 1.4))}
 INK = "#222222"
-
-
-def write(results: Results, verdict: Verdict, folder: Path) -> list[Path]:
-    """One figure per metric and an overview, each as PDF and SVG; returns what was written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    panels = plots.panels(results, verdict)
-    paths = []
-    with rc_context(theme.rc()):
-        for metric in dict.fromkeys(panel.metric for panel in panels):
-            mine = [panel for panel in panels if panel.metric == metric]
-            paths += _save(one(results, mine), folder, metric)
-        if panels:
-            paths += _save(overview(results, panels), folder, "overview")
-    return paths
 
 
 def one(results: Results, panels: Sequence[Panel]) -> Figure:
@@ -67,10 +59,10 @@ def one(results: Results, panels: Sequence[Panel]) -> Figure:
         if len(results.settings) > 1:
             row[0].set_title(f"{panel.data} · {panel.model}", loc="left")
     for row, (panel, _) in zip(rows, drawn[::across], strict=True):
-        row[0].set_ylabel(_label(panel))
+        row[0].set_ylabel(_label(panel, LABEL))
     for axes in rows[-1]:
-        axes.set_xlabel("sparsity, %")
-    figure.set_size_inches(width, 0.3 + 1.75 * deep + _legend(figure, results, width))
+        axes.set_xlabel(SPARSITY)
+    figure.set_size_inches(width, 0.3 + 1.75 * deep + legend(figure, results, width))
     return figure
 
 
@@ -84,12 +76,11 @@ def overview(results: Results, panels: Sequence[Panel]) -> Figure:
             axes.set_axis_off()
             continue
         draw(axes, results, panels[i], lineup(results))
-        where = f"{panels[i].data} · {panels[i].model}: " if len(results.settings) > 1 else ""
-        axes.set_title(where + _label(panels[i]), loc="left")
+        axes.set_title(_label(panels[i], TITLE), loc="left")
         if i + ACROSS >= len(panels):
             axes.tick_params(labelbottom=True)
-            axes.set_xlabel("sparsity, %")
-    figure.set_size_inches(WIDTH, 0.35 + 1.45 * deep + _legend(figure, results, WIDTH))
+            axes.set_xlabel(SPARSITY)
+    figure.set_size_inches(WIDTH, 0.35 + 1.5 * deep + legend(figure, results, WIDTH))
     return figure
 
 
@@ -108,10 +99,10 @@ def shared(methods: list[str]) -> list[list[str]]:
 
 def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> None:
     """One panel: the dense band and line, and each method's interval, seeds, means and regions."""
-    rungs = curves.ladder(results)
+    rungs, window = curves.ladder(results), _window(panel)
     if panel.log:
         axes.set_yscale("log")
-    if panel.log or panel.domain[1] >= 1_000:
+    if panel.log or window[1] >= 1_000:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: numbers.tick(number)))
     if panel.band is not None:
         if panel.band.lo is not None and panel.band.hi is not None:
@@ -121,24 +112,62 @@ def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> 
     axes.plot([0.0] * len(twins), twins, ".", color=INK, alpha=0.6, markersize=2.5)
     looks = theme.looks(lineup(results), results.controls)
     crowd = min(1.0, MOST / max(1, len(methods)))
+    bars = panel.together or len(rungs) == 1
     for curve in sorted(panel.curves, key=lambda curve: not looks[curve.method].control):
         if curve.method in methods:
-            _curve(axes, curve, looks[curve.method], crowd, bars=panel.together)
+            place = list(methods).index(curve.method) - (len(methods) - 1) / 2
+            aside = place * min(APART, 0.7 / len(methods)) if bars else 0.0
+            _curve(axes, curve, looks[curve.method], crowd, aside=aside, bars=bars)
+            _beyond(axes, curve, looks[curve.method], aside, window)
     ticks = range(len(rungs) + 1)
     names = ["0", *(f"{100 * rung:.3g}" for rung in rungs)]
     every = -(-len(names) // 7)
     axes.set_xticks(list(ticks)[::-every], names[::-every])
-    axes.set_xlim(-0.35, len(rungs) + 0.35)
-    axes.set_ylim(*panel.domain)
+    axes.set_xlim(-0.35, len(rungs) + 0.35 + 0.15 * (len(rungs) == 1))
+    axes.set_ylim(*window)
 
 
-def _curve(axes: Axes, curve: Curve, look: theme.Look, crowd: float, *, bars: bool) -> None:
+def _window(panel: Panel) -> tuple[float, float]:
+    """The panel's domain; of a logarithmic one no more than is near the dense networks."""
+    low, high = panel.domain
+    if not panel.log or high <= low * 10 ** (2 * DECADES):
+        return low, high
+    means = sorted(p.mean for curve in panel.curves for p in curve.points)
+    middle = panel.band.mean if panel.band is not None else means[len(means) // 2]
+    reach = 10**DECADES
+    lowest, highest = min(middle, *means), max(middle, *means)
+    return max(lowest / 10, middle / reach), min(highest * 10, middle * reach)
+
+
+def _beyond(
+    axes: Axes, curve: Curve, look: theme.Look, aside: float, window: tuple[float, float]
+) -> None:
+    """A caret at the end of the axis for each mean that lies beyond it."""
+    low, high = window
+    for caret, end in ((CARETDOWN, low), (CARETUP, high)):
+        x = [p.x + aside for p in curve.points if (p.mean < low if end == low else p.mean > high)]
+        marker: Any = caret
+        axes.plot(
+            x,
+            [end] * len(x),
+            marker=marker,
+            linestyle="none",
+            color=look.hue.light,
+            markersize=4,
+        )
+
+
+def _curve(
+    axes: Axes, curve: Curve, look: theme.Look, crowd: float, *, aside: float, bars: bool
+) -> None:
     """One method; intervals and seeds are fainter by ``crowd`` where many lie over each other.
 
-    ``bars`` draws the intervals so, and not as a band.
+    ``bars`` draws the intervals so, and not as a band, and ``aside`` moves everything to the right.
     """
     colour = look.hue.light
-    banded = [(p.x, p.lo, p.hi) for p in curve.points if p.lo is not None and p.hi is not None]
+    banded = [
+        (p.x + aside, p.lo, p.hi) for p in curve.points if p.lo is not None and p.hi is not None
+    ]
     if banded:
         x, lo, hi = zip(*banded, strict=True)
         if not bars:
@@ -147,19 +176,19 @@ def _curve(axes: Axes, curve: Curve, look: theme.Look, crowd: float, *, bars: bo
             axes.vlines(x, lo, hi, color=colour, alpha=0.5, linewidth=0.8)
     for region, points in curve.runs():
         axes.plot(
-            [p.x for p in points],
+            [p.x + aside for p in points],
             [p.mean for p in points],
             color=colour,
             linewidth=0.8 if look.control else 1.2,
             linestyle=DASHES[region],
         )
-    seeds = [dot.x for dot in curve.dots], [dot.value for dot in curve.dots]
+    seeds = [dot.x + aside for dot in curve.dots], [dot.value for dot in curve.dots]
     axes.plot(*seeds, ".", color=colour, alpha=0.4 * crowd, markersize=2.5, markeredgewidth=0)
-    means = [p.x for p in curve.points], [p.mean for p in curve.points]
-    axes.plot(*means, look.shape.matplotlib, markersize=3.4, **_marker(look))
+    means = [p.x + aside for p in curve.points], [p.mean for p in curve.points]
+    axes.plot(*means, look.shape.matplotlib, markersize=3.4, **marking(look))
 
 
-def _marker(look: theme.Look) -> dict[str, Any]:
+def marking(look: theme.Look) -> dict[str, Any]:
     """The colours of a marker, filled or hollow."""
     colour = look.hue.light
     return {
@@ -169,22 +198,23 @@ def _marker(look: theme.Look) -> dict[str, Any]:
     }
 
 
-def _label(panel: Panel) -> str:
-    return f"{panel.title} ({panel.unit})" if panel.unit else panel.title
+def _label(panel: Panel, width: int) -> str:
+    """Title and unit, in lines of at most ``width`` characters."""
+    text = f"{panel.title}\N{NO-BREAK SPACE}({panel.unit})" if panel.unit else panel.title
+    return "\n".join(textwrap.wrap(text, width))
 
 
-def _legend(figure: Figure, results: Results, width: float) -> float:
-    """Draw the legend into a figure of this width; returns the inches it is high."""
-    handles: list[Any] = [
-        (
-            Patch(color=INK, alpha=0.08, linewidth=0),
-            Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (5, 3))),
-        )
-    ]
+def legend(figure: Figure, results: Results, width: float, *, band: bool = True) -> float:
+    """Draw the legend into a figure of this width; returns the inches it is high.
+
+    ``band`` is whether the dense twins have one.
+    """
+    line = Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
+    handles: list[Any] = [(Patch(color=INK, alpha=0.08, linewidth=0), line) if band else line]
     labels = ["Dense twin"]
     for method, look in theme.looks(lineup(results), results.controls).items():
         thick, marker = 0.8 if look.control else 1.2, look.shape.matplotlib
-        handles.append(Line2D([], [], marker=marker, markersize=3.6, lw=thick, **_marker(look)))
+        handles.append(Line2D([], [], marker=marker, markersize=3.6, lw=thick, **marking(look)))
         labels.append(results.methods[method] + (" (control)" if look.control else ""))
     # Inches of handle and text at this size of type.
     size, wide = (7.5, 0.05) if len(labels) > CROWD else (8.5, 0.06)
@@ -199,16 +229,3 @@ def _legend(figure: Figure, results: Results, width: float) -> float:
         handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
     )
     return 0.019 * size * -(-len(labels) // columns)
-
-
-def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    stem = re.sub(r"[^\w.-]+", "-", name)
-    dates: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout is found; each file would find it again
-    paths = []
-    for kind, metadata in dates.items():
-        path = folder / f"{stem}.{kind}"
-        figure.savefig(path, metadata=metadata)
-        paths.append(path)
-    return paths

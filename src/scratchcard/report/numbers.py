@@ -42,12 +42,21 @@ def value(spec: MetricSpec, number: float, error: float | None = None) -> str:
     return _with_error(factor * number, factor * error) + prefix
 
 
-def tick(number: float) -> str:
-    """A number on an axis, with a prefix from 1,000 on.
+def rounded(spec: MetricSpec, number: float, error: float) -> str:
+    """``value`` to the digits of its error, without the error."""
+    text, _, rest = value(spec, number, error).partition(" ± ")
+    return " ".join([text, *rest.split()[1:]])
 
-    >>> tick(0.05), tick(1_000), tick(2_500_000)
-    ('0.05', '1 k', '2.5 M')
+
+def tick(number: float) -> str:
+    """A number on an axis, with a prefix from 1,000 on, and a power of ten below 0.0001.
+
+    >>> tick(0.05), tick(1_000), tick(2_500_000), tick(2e-6)
+    ('0.05', '1 k', '2.5 M', '2e\u22126')
     """
+    if 0 < abs(number) < 1e-4:
+        digits, _, power = f"{number:g}".partition("e")
+        return f"{digits}e{int(power)}".replace("-", MINUS)
     size, letter = _prefix(number)
     return f"{number / size:g} {letter}".rstrip().replace("-", MINUS)
 

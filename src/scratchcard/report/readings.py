@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean, stdev
+from statistics import fmean
 
 from scratchcard.contracts import Dimension, Reading
 from scratchcard.report import parts, words
 from scratchcard.report.cells import (
     Cell,
     Table,
+    averaged,
     column,
     finite,
     gap,
@@ -143,19 +144,16 @@ def _mean(results: Results, members: Sequence[Measured], label: str) -> Cell:
     spec = results.metrics[label]
     readings = [m.readings[label] for m in members if finite(m, label)]
     reasons = reasons_of(members, label)
-    if not readings:
+    found = averaged(members, label)
+    if found is None:
         if not reasons:
             return Cell("—", kind="none", hint="a pair metric compares with the dense twin")
         return gap(reasons)
-    values = [r.value for r in readings]
-    if len(values) > 1:
-        error, over = stdev(values) / math.sqrt(len(values)), "over seeds"
-    else:
-        error, over = readings[0].stderr, "over examples"
-    mean = fmean(values)
-    partly = [f"{len(values)} of {words.count(len(members), 'seed')}"] if reasons else []
+    mean, error = found
+    over = "over seeds" if len(readings) > 1 else "over examples"
+    partly = [f"{len(readings)} of {words.count(len(members), 'seed')}"] if reasons else []
     small = "\n".join([*partly, *_beside(results, members, label)])
-    hint = f"{words.count(len(values), 'network')} of {_counts(readings)}; standard error {over}"
+    hint = f"{words.count(len(readings), 'network')} of {_counts(readings)}; standard error {over}"
     if reasons:
         hint += f"; missing: {'; '.join(reasons)}"
     return Cell(words.value(spec, mean, error), small, mean, hint=hint + _exactly(mean))

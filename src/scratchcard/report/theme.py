@@ -162,7 +162,9 @@ def vega() -> dict[str, Any]:
 def rc() -> Any:
     """Settings of matplotlib for a page of a paper: small type, thin lines, embedded fonts."""
     return {
-        "font.family": "STIXGeneral",
+        "font.family": "serif",
+        # matplotlib has the first; where an SVG is looked at, one of the others will do.
+        "font.serif": ["STIXGeneral", "STIX Two Text", "Times New Roman", "Times"],
         "mathtext.fontset": "stix",
         "font.size": 8.5,
         "axes.titlesize": 9,

@@ -1,0 +1,187 @@
+"""Size against the worst loss: how many weights are left, and what that costs at the worst place.
+
+A ticket's worst place is the headline metric with the heaviest loss, counted in margins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from scratchcard.contracts import Dimension
+from scratchcard.report import figures, numbers, theme
+from scratchcard.report.cells import named
+from scratchcard.report.phrases import DIMENSIONS
+from scratchcard.results import Results
+from scratchcard.verdict import Comparison, Ticket, Verdict, lineup, voters
+
+STRAIGHT = 2.0
+"""Margins to either side of 0 between which the axis is linear; beyond it is logarithmic."""
+TICKS = (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100)
+HIGH = 2.6
+"""Inches of a panel."""
+LETTERS: dict[Dimension, str] = {
+    "generalisation": "G",
+    "calibration": "C",
+    "interpretability": "I",
+    "landscape": "L",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a ticket stands.
+
+    Attributes:
+        ticket: The ticket.
+        density: Share of the prunable weights that are left.
+        worst: The comparison with the heaviest loss in margins.
+        dimension: The dimension of its metric.
+        complete: Whether every headline metric was read; else the worst may be worse.
+        best: Whether no contender of its setting has both fewer weights and a better worst place.
+    """
+
+    ticket: Ticket
+    density: float
+    worst: Comparison
+    dimension: Dimension
+    complete: bool
+    best: bool = False
+
+    @property
+    def margins(self) -> float:
+        """The worst loss in margins; negative if it is one."""
+        return self.worst.d / (self.worst.margin or math.nan)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Its 90 % interval, in margins."""
+        margin = self.worst.margin or math.nan
+        return self.worst.lo / margin, self.worst.hi / margin
+
+
+def places(results: Results, verdict: Verdict, setting: tuple[str, str]) -> list[Place]:
+    """Every judged ticket of a setting, in the order of the study."""
+    found = []
+    for ticket in verdict.tickets:
+        read = [c for k in voters(results) if (c := ticket.comparisons.get(k)) is not None]
+        if (ticket.data, ticket.model) != setting or not read:
+            continue
+        worst = min(read, key=lambda c: c.d / (c.margin or math.nan))
+        dimension = results.metrics[worst.metric].dimension
+        complete = len(read) == len(voters(results))
+        found.append(Place(ticket, 1 - ticket.sparsity, worst, dimension, complete))
+    rivals = [p for p in found if p.ticket.method not in results.controls and p.complete]
+    return [replace(p, best=any(p is r for r in rivals) and _free(p, rivals)) for p in found]
+
+
+def _free(place: Place, rivals: Iterable[Place]) -> bool:
+    """Whether no rival is at least as good in both, and better in one."""
+    own = (-place.density, place.margins)
+    others = [(-rival.density, rival.margins) for rival in rivals]
+    return not any(o != own and o[0] >= own[0] and o[1] >= own[1] for o in others)
+
+
+def figure(results: Results, verdict: Verdict) -> Figure | None:
+    """A panel per setting; None where nothing votes."""
+    found = {s: some for s in results.settings if (some := places(results, verdict, s))}
+    if not found:
+        return None
+    across = min(2, len(found))
+    deep = -(-len(found) // across)
+    result = Figure(layout="constrained")
+    grid = result.subplots(deep, across, squeeze=False, sharey=True)
+    for axes, (setting, some) in zip(grid.flat, found.items(), strict=False):
+        _draw(axes, results, some)
+        axes.set_title(named(setting, results), loc="left")
+    for axes in grid.flat[len(found) :]:
+        axes.set_axis_off()
+    for row in grid:
+        row[0].set_ylabel("worst headline metric\nagainst dense (margins)")
+    width = figures.WIDTH if across > 1 else 0.75 * figures.WIDTH
+    shown = dict.fromkeys(p.dimension for some in found.values() for p in some)
+    letters = ", ".join(f"{LETTERS[d]} {DIMENSIONS[d]}" for d in LETTERS if d in shown)
+    result.suptitle(
+        f"Letters: dimension of the worst metric ({letters}).\n"
+        "Bars: 90 % intervals. Grey: less than a margin from dense. Step: tickets that no other "
+        "beats in both.",
+        fontsize=7.5,
+        x=0.01,
+        ha="left",
+    )
+    below = figures.legend(result, results, width, band=False)
+    result.set_size_inches(width, 0.5 + HIGH * deep + below)
+    return result
+
+
+def _draw(axes: Axes, results: Results, some: Sequence[Place]) -> None:
+    looks = theme.looks(lineup(results), results.controls)
+    axes.set_xscale("log")
+    axes.set_yscale("symlog", linthresh=STRAIGHT, linscale=0.8)
+    axes.axhline(0, color=figures.INK, linewidth=0.9, linestyle=(0, (5, 3)))
+    axes.axhspan(-1, 1, color=figures.INK, alpha=0.08, linewidth=0)
+    beside = _beside(some)
+    front = sorted((p for p in some if p.best), key=lambda p: p.density)
+    axes.step(
+        [beside[p] for p in front],
+        [p.margins for p in front],
+        where="post",
+        color="#999999",
+        linewidth=3,
+        alpha=0.35,
+        zorder=1,
+    )
+    bottom = min(p.margins for p in some)
+    for place in some:
+        look = looks[place.ticket.method]
+        x = beside[place]
+        lo, hi = (max(end, 3 * min(bottom, -1)) for end in place.ends)
+        if math.isfinite(hi - lo):
+            axes.vlines(x, lo, hi, color=look.hue.light, alpha=0.5, linewidth=0.8)
+        axes.plot(
+            x,
+            place.margins,
+            look.shape.matplotlib,
+            markersize=4.2,
+            **figures.marking(look),
+        )
+        axes.annotate(
+            LETTERS[place.dimension],
+            (x, place.margins),
+            (3.5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6,
+            color=figures.INK,
+        )
+    _ticks(axes, results, some)
+
+
+def _beside(some: Sequence[Place]) -> dict[Place, float]:
+    """Where each is drawn: tickets of one rung stand beside each other, by method."""
+    targets = sorted({p.ticket.target for p in some})
+    methods = list(dict.fromkeys(p.ticket.method for p in some))
+    gaps = [math.log((1 - a) / (1 - b)) for a, b in pairwise(targets)]
+    step = 0.5 * min(gaps, default=1.0) / max(len(methods), 1)
+    middle = (len(methods) - 1) / 2
+    return {p: p.density * math.exp(step * (methods.index(p.ticket.method) - middle)) for p in some}
+
+
+def _ticks(axes: Axes, results: Results, some: Sequence[Place]) -> None:
+    densities = sorted({round(1 - p.ticket.target, 6) for p in some})
+    every = -(-len(densities) // 6)
+    shown = densities[::every]
+    axes.xaxis.set_major_locator(FixedLocator(shown))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.3g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("weights left (%)")
+    axes.yaxis.set_major_locator(FixedLocator(TICKS))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", numbers.MINUS)))
+    axes.set_ylim(2 * min(-1.0, *(p.margins for p in some)), None)
