@@ -21,10 +21,11 @@ LAYERS = [
     ["plan", "snapshot", "folder"],
     ["models", "data", "masks", "guard", "structure", "connectivity", "probe", "stats"],
     ["pruning", "metrics", "training"],
-    ["results", "long_table", "forgotten", "agreement", "collect", "verdict", "stages"],
+    ["results", "long_table", "forgotten", "agreement", "changes", "collect", "verdict", "stages"],
     ["engines", "report"],
     ["estimate", "explain", "testing"],
     ["runs", "live"],
+    ["comparing"],
     ["cli"],
 ]
 """From the ground up; a module may import its own layer and those below."""

@@ -159,26 +159,50 @@ def status(study: Path, *, runs: Home = RUNS) -> int:
 @app.command
 def report(
     study: Path,
-    *,
+    *others: Path,
     data_root: DataRoot = None,
     runs: Home = RUNS,
     device: Device = "auto",
     figures: Path | None = None,
+    merge: str | None = None,
 ) -> int:
     """Rebuild the report from what is measured so far; run nothing.
 
+    Of two studies, say what changed from the first to the second: readings beyond their error,
+    and verdicts. With --merge, report studies of the same dense twins as one.
+
     Args:
         study: The study file.
-        figures: Folder for publication figures (PDF and SVG).
+        others: A second study to compare with, or more to merge. Studies to compare can also be
+            named by their folder, such as old-runs/demo.
+        figures: Folder for what papers take: figures (PDF, SVG), the numbers behind them (CSV,
+            Parquet), tables (LaTeX, Markdown) and a model card.
+        merge: Name of the study that has the methods of all of them.
     """
-    from scratchcard import runs as studies
+    from scratchcard import comparing
+    from scratchcard import runs as reports
 
-    prepared = studies.prepare(_load(study, data_root), runs, device)
+    if merge is None and others:
+        if len(others) > 1 or figures is not None:
+            raise UserError(
+                "several studies are compared two at a time and without --figures; to report them "
+                "as one, add --merge NAME"
+            )
+        compared = comparing.compare(study, others[0], runs, data_root)
+        print(f"{compared.text}\n\nReport: {compared.page}\nNumbers: {compared.table}")
+        return FINE
+    if merge is not None and not others:
+        raise UserError("--merge needs two studies or more: scratchcard report A B --merge NAME")
+    loaded = [_load(one, data_root) for one in (study, *others)]
+    if merge is None:
+        prepared = reports.prepare(loaded[0], runs, device)
+    else:
+        prepared = comparing.merge(loaded, merge, runs, device)
     with prepared.folder.lock():
         prepared.keep()
-        _show(studies.report(prepared, figures))
+        _show(reports.report(prepared, figures))
     if figures is not None:
-        print(f"Figures: {figures}")
+        print(f"Figures, tables, model card: {figures}")
     return FINE
 
 
