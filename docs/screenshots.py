@@ -1,4 +1,4 @@
-"""The pictures of reports in this folder: what a browser shows first, light and dark, wide and narrow.
+"""Pictures of reports for this folder: what a browser shows first, light and dark, wide and narrow.
 
     PYTHONPATH=src python docs/screenshots.py NAME=REPORT.html ...
 

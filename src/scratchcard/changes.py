@@ -16,7 +16,7 @@ import numpy as np
 from scratchcard.contracts import Reading
 from scratchcard.results import Cell, Results
 from scratchcard.verdict import Call, Comparison, Outcome, Region, Ticket, Verdict, voters
-from scratchcard.verdict.compare import pool_of
+from scratchcard.verdict.compare import pools_of
 from scratchcard.verdict.paired import (
     LEVEL,
     Difference,
@@ -191,7 +191,7 @@ def _pool(judged: Judged, cell: Cell, label: str) -> Pool:
         for other in results.groups
         if other[:2] == cell[:2] and regions.get(other, "I") == own
     ]
-    return pool_of(results, alike, label)
+    return pools_of(results, alike)[label]
 
 
 def _cell(ticket: Ticket) -> Cell:
