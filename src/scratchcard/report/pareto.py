@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scratchcard.contracts import Dimension
 from scratchcard.report import figures, numbers, theme
 from scratchcard.report.cells import named
+from scratchcard.report.curves import ladder
 from scratchcard.report.phrases import DIMENSIONS
 from scratchcard.results import Results
 from scratchcard.verdict import Comparison, Ticket, Verdict, lineup, voters
@@ -89,18 +90,21 @@ def _free(place: Place, rivals: Iterable[Place]) -> bool:
 
 
 def figure(results: Results, verdict: Verdict) -> Figure | None:
-    """A panel per setting; None where nothing votes."""
+    """The tickets of each setting, six methods in a panel; None where nothing votes."""
     found = {s: some for s in results.settings if (some := places(results, verdict, s))}
     if not found:
         return None
-    across = min(2, len(found))
-    deep = -(-len(found) // across)
+    groups = figures.shared(list(lineup(results)))
+    drawn = [(setting, group) for setting in found for group in groups]
+    across = min(2, len(drawn))
+    deep = -(-len(drawn) // across)
     result = Figure(layout="constrained")
     grid = result.subplots(deep, across, squeeze=False, sharey=True)
-    for axes, (setting, some) in zip(grid.flat, found.items(), strict=False):
-        _draw(axes, results, some)
+    bottom = 2 * min(-1.0, *(p.margins for some in found.values() for p in some))
+    for axes, (setting, group) in zip(grid.flat, drawn, strict=False):
+        _draw(axes, results, found[setting], group, bottom)
         axes.set_title(named(setting, results), loc="left")
-    for axes in grid.flat[len(found) :]:
+    for axes in grid.flat[len(drawn) :]:
         axes.set_axis_off()
     for row in grid:
         row[0].set_ylabel("worst headline metric\nagainst dense (margins)")
@@ -120,16 +124,18 @@ def figure(results: Results, verdict: Verdict) -> Figure | None:
     return result
 
 
-def _draw(axes: Axes, results: Results, some: Sequence[Place]) -> None:
+def _draw(
+    axes: Axes, results: Results, some: Sequence[Place], methods: Sequence[str], bottom: float
+) -> None:
+    """The tickets of ``methods``, over the step that the best of all make."""
     looks = theme.looks(lineup(results), results.controls)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=STRAIGHT, linscale=0.8)
     axes.axhline(0, color=figures.INK, linewidth=0.9, linestyle=(0, (5, 3)))
     axes.axhspan(-1, 1, color=figures.INK, alpha=0.08, linewidth=0)
-    beside = _beside(some)
     front = sorted((p for p in some if p.best), key=lambda p: p.density)
     axes.step(
-        [beside[p] for p in front],
+        [p.density for p in front],
         [p.margins for p in front],
         where="post",
         color="#999999",
@@ -137,11 +143,15 @@ def _draw(axes: Axes, results: Results, some: Sequence[Place]) -> None:
         alpha=0.35,
         zorder=1,
     )
-    bottom = min(p.margins for p in some)
+    rungs = ladder(results)
+    step = _step(rungs, len(methods))
     for place in some:
+        if place.ticket.method not in methods:
+            continue
         look = looks[place.ticket.method]
-        x = beside[place]
-        lo, hi = (max(end, 3 * min(bottom, -1)) for end in place.ends)
+        aside = methods.index(place.ticket.method) - (len(methods) - 1) / 2
+        x = place.density * math.exp(step * aside)
+        lo, hi = (max(end, 2 * bottom) for end in place.ends)
         if math.isfinite(hi - lo):
             axes.vlines(x, lo, hi, color=look.hue.light, alpha=0.5, linewidth=0.8)
         axes.plot(
@@ -160,28 +170,22 @@ def _draw(axes: Axes, results: Results, some: Sequence[Place]) -> None:
             fontsize=6,
             color=figures.INK,
         )
-    _ticks(axes, results, some)
+    _ticks(axes, rungs)
+    axes.set_ylim(bottom, None)
 
 
-def _beside(some: Sequence[Place]) -> dict[Place, float]:
-    """Where each is drawn: tickets of one rung stand beside each other, by method."""
-    targets = sorted({p.ticket.target for p in some})
-    methods = list(dict.fromkeys(p.ticket.method for p in some))
-    gaps = [math.log((1 - a) / (1 - b)) for a, b in pairwise(targets)]
-    step = 0.5 * min(gaps, default=1.0) / max(len(methods), 1)
-    middle = (len(methods) - 1) / 2
-    return {p: p.density * math.exp(step * (methods.index(p.ticket.method) - middle)) for p in some}
+def _step(rungs: Sequence[float], methods: int) -> float:
+    """The logarithm of a density between methods of one rung, which stand beside each other."""
+    gaps = [math.log((1 - a) / (1 - b)) for a, b in pairwise(rungs)]
+    return 0.5 * min(gaps, default=1.0) / max(methods, 1)
 
 
-def _ticks(axes: Axes, results: Results, some: Sequence[Place]) -> None:
-    densities = sorted({round(1 - p.ticket.target, 6) for p in some})
-    every = -(-len(densities) // 6)
-    shown = densities[::every]
-    axes.xaxis.set_major_locator(FixedLocator(shown))
+def _ticks(axes: Axes, rungs: Sequence[float]) -> None:
+    every = -(-len(rungs) // 6)
+    axes.xaxis.set_major_locator(FixedLocator([1 - rung for rung in rungs[::-1][::every]]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.3g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("weights left (%)")
+    axes.set_xlabel("weights left (%), methods side by side")
     axes.yaxis.set_major_locator(FixedLocator(TICKS))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", numbers.MINUS)))
-    axes.set_ylim(2 * min(-1.0, *(p.margins for p in some)), None)
