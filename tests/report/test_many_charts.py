@@ -67,7 +67,7 @@ def test_curves_stand_where_their_networks_are(study: tuple[Results, Verdict]) -
 def test_no_marker_is_filled_that_shall_be_hollow(study: tuple[Results, Verdict]) -> None:
     """Layers share their scale of fills by default, and the intervals' colours would win."""
     looks = list(theme.looks(CAST, CONTROLS).values())
-    spec = charts.spec(looks, (0.36,), log=False)
+    spec = charts.spec(looks, (0.36,), kind="linear")
     assert spec["resolve"]["scale"]["fill"] == "independent"
     means = next(
         layer for layer in spec["layer"] if layer["encoding"].get("shape", {}).get("field") == "m"

@@ -22,13 +22,15 @@ from scratchcard.report import (
     escape,
     figures,
     model_card,
+    overview,
     paper_tables,
-    pareto,
     plots,
     publish,
     radar,
     theme,
 )
+from scratchcard.report.curves import ladder
+from scratchcard.report.summary import chosen_rung
 from scratchcard.results import Cell, Results
 from scratchcard.verdict import Verdict, judge, voters
 from tests import factory
@@ -104,7 +106,7 @@ def test_parquet_holds_the_same_and_an_overview_all_of_it(folder: Path) -> None:
 
 def test_the_radar_runs_from_the_worst_to_the_best(study: tuple[Results, Verdict]) -> None:
     results, verdict = study
-    (one,) = radar.radars(results, verdict)
+    (one,) = overview.radars(results, chosen_rung(results, verdict, ladder(results)))
     assert one.metrics == METRICS
     for label in METRICS:
         spokes = [s for s in one.spokes if s.metric == label]
@@ -115,7 +117,7 @@ def test_the_radar_runs_from_the_worst_to_the_best(study: tuple[Results, Verdict
         assert [s.place for s in spokes] == pytest.approx([(g - low) / (high - low) for g in gains])
     figure = radar.figure(results, verdict)
     assert figure is not None
-    assert (radar.CENTRE, radar.RIM) == (-0.2, 1.1)  # the paper's
+    assert (overview.CENTRE, overview.RIM) == (-0.2, 1.1)  # the paper's
     assert figure.axes[0].get_ylim() == (-0.2, 1.1)
 
 
@@ -125,7 +127,7 @@ def test_equal_networks_share_the_rim() -> None:
     )
     dense = {m.network.method: m.readings for m in results.networks}["dense"]
     same = replace(results, networks=tuple(replace(m, readings=dense) for m in results.networks))
-    (one,) = radar.radars(same, judge(same))
+    (one,) = overview.radars(same, 0.5)
     assert {s.place for s in one.spokes} == {1.0}
 
 
@@ -136,7 +138,7 @@ def test_two_axes_make_no_radar() -> None:
 
 def test_pareto_takes_the_worst_metric_in_margins(study: tuple[Results, Verdict]) -> None:
     results, verdict = study
-    places = pareto.places(results, verdict, ("digits", "mlp"))
+    places = overview.places(results, verdict, ("digits", "mlp"))
     assert len(places) == len(verdict.tickets)
     for place in places:
         losses = [c.d / c.margin for c in place.ticket.comparisons.values() if c.margin]

@@ -6,7 +6,7 @@ Methods appear in expressions only as m0, m1, ..., so no name from a study is ev
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -22,7 +22,18 @@ LIT = "lit == '' || lit == datum.m"
 FEW = 6
 """As many intervals and seeds can lie over each other; those of more are fainter."""
 TIPS = {"who": "method", "at": "sparsity", "value": "value", "by": "evidence"}
+Kind = Literal["linear", "log", "margins"]
+KINDS: tuple[Kind, ...] = ("linear", "log", "margins")
 LOG_TICKS = [float(f"{m}e{k}") for k in range(-12, 16) for m in (1, 2, 5)]
+UPRIGHT: dict[Kind, tuple[alt.Scale, dict[str, Any]]] = {
+    "linear": (alt.Scale(zero=False), {"tickCount": 5}),
+    "log": (alt.Scale(type="log", nice=False, padding=6), {"values": LOG_TICKS, "format": "~g"}),
+    "margins": (
+        alt.Scale(type="symlog", constant=2, nice=False, padding=6),
+        {"values": [-300, -100, -30, -10, -3, -1, 0, 1, 3, 10, 30], "format": "~g"},
+    ),
+}
+"""The scale and the ticks of upright axes: margins are linear around 0 and logarithmic beyond."""
 PREFIXED = (
     "abs(datum.value) < 1000 ? datum.label : "
     "replace(format(datum.value, '~s'), /([a-zA-Z]+)$/, ' $1')"
@@ -38,22 +49,21 @@ DASHES = ([1, 0], [5, 4], [1.5, 3.5])
 
 
 def spec(
-    looks: Sequence[Look], rungs: Sequence[float], *, log: bool, steps: bool = True
+    looks: Sequence[Look], rungs: Sequence[float], *, kind: Kind, steps: bool = True
 ) -> dict[str, Any]:
-    """The chart of one metric; its rows are the data sets that ``rows`` makes.
+    """The chart of one metric or of losses in margins; its rows are data sets as of ``rows``.
 
     Args:
         looks: How each method is drawn, in the order of the legend.
         rungs: The ladder.
-        log: Whether the metric's axis is logarithmic.
+        kind: Of the upright axis.
         steps: Whether rungs are a step apart, which is logarithmic in density, or stand by their
             sparsity.
     """
     x = _steps(rungs) if steps else _sparsities()
-    kind = alt.Scale(type="log", nice=False, padding=6) if log else alt.Scale(zero=False)
-    ticks_y: dict[str, Any] = {"values": LOG_TICKS, "format": "~g"} if log else {"tickCount": 5}
-    axis = alt.Axis(title=None, labelExpr=PREFIXED, **ticks_y)
-    y, low = alt.Y("y:Q", scale=kind, axis=axis), alt.Y("lo:Q", scale=kind, axis=axis)
+    scale, ticks = UPRIGHT[kind]
+    axis = alt.Axis(title=None, labelExpr=PREFIXED, **ticks)
+    y, low = alt.Y("y:Q", scale=scale, axis=axis), alt.Y("lo:Q", scale=scale, axis=axis)
     high = alt.Y2("hi:Q")
     colours = [f"var(--m{i})" for i in range(len(looks))]
     hollow = zip(looks, colours, strict=True)
@@ -76,7 +86,9 @@ def spec(
     )
     areas = points.transform_filter("!datum.bar")
     bars = points.transform_filter("datum.bar")
+    front = [_data("front").mark_line(**MARKS["front"]).encode(x, y)] if kind == "margins" else []
     chart = alt.layer(
+        *front,
         dense.mark_rect(**MARKS["dense-band"]).encode(low, high),
         areas.mark_area(**MARKS["interval"]).encode(x, low, high, tint, _lit(0.13 * crowd)),
         bars.mark_rule(**MARKS["bar"]).encode(x, low, high, stroke, _lit(0.5)),
@@ -160,7 +172,7 @@ def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
 
 def _band(panel: Panel, band: Band) -> dict[str, float]:
     lo, hi = (band.mean if end is None else panel.cut(end) for end in (band.lo, band.hi))
-    return {"y": _trim(band.mean), "lo": _trim(lo), "hi": _trim(hi)}
+    return {"y": trim(band.mean), "lo": trim(lo), "hi": trim(hi)}
 
 
 def _segments(curve: Curve, key: str) -> Iterator[dict[str, Any]]:
@@ -171,7 +183,7 @@ def _segments(curve: Curve, key: str) -> Iterator[dict[str, Any]]:
                 "run": f"{key}/{i}",
                 "region": region,
                 **_across(point),
-                "y": _trim(point.mean),
+                "y": trim(point.mean),
             }
 
 
@@ -184,9 +196,9 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
         error = None if point.hi is None else point.hi - point.mean
     return {
         **_across(point),
-        "y": _trim(point.mean),
-        "lo": _trim(point.mean if point.lo is None else panel.cut(point.lo)),
-        "hi": _trim(point.mean if point.hi is None else panel.cut(point.hi)),
+        "y": trim(point.mean),
+        "lo": trim(point.mean if point.lo is None else panel.cut(point.lo)),
+        "hi": trim(point.mean if point.hi is None else panel.cut(point.hi)),
         "who": title,
         "at": _at(point.sparsity, point.target),
         "value": _printed(panel, point.mean, error),
@@ -197,7 +209,7 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
 def _seed(panel: Panel, dot: Dot, title: str) -> dict[str, Any]:
     return {
         **_across(dot),
-        "y": _trim(dot.value),
+        "y": trim(dot.value),
         "who": title,
         "at": _at(dot.sparsity, dot.target),
         "value": _printed(panel, dot.value, dot.stderr),
@@ -207,7 +219,7 @@ def _seed(panel: Panel, dot: Dot, title: str) -> dict[str, Any]:
 
 def _across(place: Dot | Point) -> dict[str, float]:
     """Where it stands on either axis, in steps and in percent; what is dense stands at its rung."""
-    return {"x": _trim(place.x), "s": _trim(100 * (place.sparsity or place.target))}
+    return {"x": trim(place.x), "s": trim(100 * (place.sparsity or place.target))}
 
 
 def _at(sparsity: float, target: float) -> str:
@@ -223,6 +235,6 @@ def _printed(panel: Panel, number: float, error: float | None) -> str:
     return f"{text} {panel.unit}".rstrip()
 
 
-def _trim(number: float) -> float:
+def trim(number: float) -> float:
     """Six digits: a pixel is coarser, and the page stays small."""
     return float(f"{number:.6g}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from scratchcard.long_table import Row
-from scratchcard.report.curves import Curve, Dot, Panel
-from scratchcard.report.pareto import places
-from scratchcard.report.radar import radars
+from scratchcard.report.curves import Curve, Dot, Panel, ladder
+from scratchcard.report.overview import places, radars
+from scratchcard.report.summary import chosen_rung
 from scratchcard.results import Results
 from scratchcard.verdict import Verdict
 
@@ -98,7 +98,7 @@ def radar_rows(results: Results, verdict: Verdict) -> list[Row]:
             "stderr": spoke.stderr,
             "place": spoke.place,
         }
-        for radar in radars(results, verdict)
+        for radar in radars(results, chosen_rung(results, verdict, ladder(results)))
         for spoke in radar.spokes
     ]
 

@@ -97,9 +97,9 @@ async function draw() {
     tooltip: { disableDefaultStyle: true },
   };
   async function plot() {
-    for (const [index, { log, label, datasets }] of panels.entries()) {
+    for (const [index, { kind, label, datasets }] of panels.entries()) {
       const target = document.getElementById(`chart-${index}`);
-      const spec = { ...specs[axis()][Number(log)], datasets, description: label };
+      const spec = { ...specs[axis()][kind], datasets, description: label };
       const { view } = await vegaEmbed(target, spec, options);
       views[index]?.finalize();
       views[index] = view.signal("hidden", hidden()).signal("lit", kept);

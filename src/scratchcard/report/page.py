@@ -40,6 +40,7 @@ from scratchcard.report import (
     surface,
     tables,
     theme,
+    web,
     words,
 )
 from scratchcard.report.album import Album
@@ -86,6 +87,7 @@ def render(
     judged = sorted(
         verdict.tickets if voters(results) else (), key=lambda t: t.method in results.controls
     )
+    losses = web.losses(results, verdict, rungs)
     settings, broken = results.settings if judged else (), breaks(results)
     script = (HERE / "page.js").read_text(encoding="utf-8")
     return _template().render(
@@ -119,6 +121,8 @@ def render(
         reach=_made(ranking.reach(results, verdict, setting) for setting in settings),
         budgets=_made(ranking.budgets(results, verdict, setting) for setting in settings),
         winners=ranking.winners(results, verdict),
+        webs=web.webs(results, targets),
+        losses=[{"index": len(panels) + i, "name": one.name} for i, one in enumerate(losses)],
         sheets=sheets.sheets(results),
         corruption=corruption.tables(results),
         attack=attack.tables(results),
@@ -144,7 +148,9 @@ def render(
         metrics=[{"value": label, "text": spec.title} for label, spec in results.metrics.items()],
         origins=Markup(_json(_origins((evidence or {}).get("command", ""), seconds or {}))),
         evidence={name: str(value) for name, value in (evidence or {}).items()},
-        charts=Markup(_json(_charts(results, list(looks.values()), rungs, panels, diagrams))),
+        charts=Markup(
+            _json(_charts(results, list(looks.values()), rungs, panels, diagrams, losses))
+        ),
         csv=Markup(_packed(results)),
         filename=f"{results.study}.csv",
         vega=Markup(vega_bundle()),
@@ -238,20 +244,25 @@ def _charts(
     rungs: Sequence[float],
     panels: Sequence[curves.Panel],
     diagrams: Sequence[small.Diagram],
+    losses: Sequence[web.Losses],
 ) -> dict[str, Any]:
     return {
         "specs": {
-            axis: [charts.spec(looks, rungs, log=log, steps=axis == "log") for log in (False, True)]
+            axis: {
+                kind: charts.spec(looks, rungs, kind=kind, steps=axis == "log")
+                for kind in charts.KINDS
+            }
             for axis in ("log", "linear")
         },
         "panels": [
             {
-                "log": panel.log,
+                "kind": "log" if panel.log else "linear",
                 "label": f"{panel.title} against sparsity",
                 "datasets": charts.rows(panel, results),
             }
             for panel in panels
-        ],
+        ]
+        + [{"kind": "margins", "label": web.LABEL, "datasets": one.datasets} for one in losses],
         "small": _small(diagrams),
         "diagrams": [
             {

@@ -6,8 +6,7 @@ A ticket's worst place is the headline metric with the heaviest loss, counted in
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from itertools import pairwise
 
 from matplotlib.axes import Axes
@@ -18,9 +17,10 @@ from scratchcard.contracts import Dimension
 from scratchcard.report import figures, numbers, theme
 from scratchcard.report.cells import named
 from scratchcard.report.curves import ladder
+from scratchcard.report.overview import Place, places
 from scratchcard.report.phrases import DIMENSIONS
 from scratchcard.results import Results
-from scratchcard.verdict import Comparison, Ticket, Verdict, lineup, voters
+from scratchcard.verdict import Verdict, lineup
 
 STRAIGHT = 2.0
 """Margins to either side of 0 between which the axis is linear; beyond it is logarithmic."""
@@ -33,60 +33,6 @@ LETTERS: dict[Dimension, str] = {
     "interpretability": "I",
     "landscape": "L",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Where a ticket stands.
-
-    Attributes:
-        ticket: The ticket.
-        density: Share of the prunable weights that are left.
-        worst: The comparison with the heaviest loss in margins.
-        dimension: The dimension of its metric.
-        complete: Whether every headline metric was read; else the worst may be worse.
-        best: Whether no contender of its setting has both fewer weights and a better worst place.
-    """
-
-    ticket: Ticket
-    density: float
-    worst: Comparison
-    dimension: Dimension
-    complete: bool
-    best: bool = False
-
-    @property
-    def margins(self) -> float:
-        """The worst loss in margins; negative if it is one."""
-        return self.worst.d / (self.worst.margin or math.nan)
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Its 90 % interval, in margins."""
-        margin = self.worst.margin or math.nan
-        return self.worst.lo / margin, self.worst.hi / margin
-
-
-def places(results: Results, verdict: Verdict, setting: tuple[str, str]) -> list[Place]:
-    """Every judged ticket of a setting, in the order of the study."""
-    found = []
-    for ticket in verdict.tickets:
-        read = [c for k in voters(results) if (c := ticket.comparisons.get(k)) is not None]
-        if (ticket.data, ticket.model) != setting or not read:
-            continue
-        worst = min(read, key=lambda c: c.d / (c.margin or math.nan))
-        dimension = results.metrics[worst.metric].dimension
-        complete = len(read) == len(voters(results))
-        found.append(Place(ticket, 1 - ticket.sparsity, worst, dimension, complete))
-    rivals = [p for p in found if p.ticket.method not in results.controls and p.complete]
-    return [replace(p, best=any(p is r for r in rivals) and _free(p, rivals)) for p in found]
-
-
-def _free(place: Place, rivals: Iterable[Place]) -> bool:
-    """Whether no rival is at least as good in both, and better in one."""
-    own = (-place.density, place.margins)
-    others = [(-rival.density, rival.margins) for rival in rivals]
-    return not any(o != own and o[0] >= own[0] and o[1] >= own[1] for o in others)
 
 
 def figure(results: Results, verdict: Verdict) -> Figure | None:

@@ -128,6 +128,13 @@ MARKS: dict[str, dict[str, Any]] = {
     "dense-seed": {"color": "var(--ink)", "opacity": 0.6, "size": 14, "filled": True},
     "interval": {},
     "bar": {"strokeWidth": 1.2},
+    "front": {
+        "color": "var(--muted)",
+        "strokeWidth": 7,
+        "opacity": 0.3,
+        "interpolate": "step-before",
+        "strokeJoin": "round",
+    },
     "curve": {"strokeJoin": "round"},
     "seed": {"size": 12, "filled": True},
     "mean": {"size": 38, "strokeWidth": 1.3},
