@@ -168,15 +168,14 @@ def report(
 ) -> int:
     """Rebuild the report from what is measured so far; run nothing.
 
-    Of two studies, say what changed from the first to the second: readings beyond their error,
-    and verdicts. With --merge, report studies of the same dense twins as one.
+    Two studies are compared: readings that changed beyond the error, and verdicts.
+
+    With --merge, studies of the same dense twins are reported as one.
 
     Args:
         study: The study file.
-        others: A second study to compare with, or more to merge. Studies to compare can also be
-            named by their folder, such as old-runs/demo.
-        figures: Folder for what papers take: figures (PDF, SVG), the numbers behind them (CSV,
-            Parquet), tables (LaTeX, Markdown) and a model card.
+        others: A second study, or its folder (old-runs/demo), to compare with; or more to merge.
+        figures: Folder for figures, the numbers behind them, tables and a model card.
         merge: Name of the study that has the methods of all of them.
     """
     from scratchcard import comparing
