@@ -196,7 +196,7 @@ def test_latex_survives_any_name(study: tuple[Results, Verdict]) -> None:
 def test_numbers_for_latex() -> None:
     assert escape.latex_number("\u22120.028 ± 0.010") == r"$-0.028 \pm 0.010$"
     assert escape.latex_number("81.5 ± 0.3 M") == r"$81.5 \pm 0.3$\,M"
-    assert escape.latex_number("3.1 ± unknown") == r"$3.1 \pm \text{?}$"
+    assert escape.latex_number("3.1 ± unknown") == r"$3.1 \pm\,?$"
     assert escape.latex_number("not run") == "not run"
 
 

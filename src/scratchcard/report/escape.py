@@ -55,7 +55,7 @@ def latex_number(text: str) -> str:
     if found is not None:
         number, unit = found[1], found[2] or ""
     body = number.replace(MINUS, "-").replace(",", "{,}")
-    body = body.replace("± unknown", r"\pm \text{?}").replace("±", r"\pm")
+    body = body.replace("± unknown", r"\pm\,?").replace("±", r"\pm")
     return f"${body}$" + (f"\\,{latex(unit)}" if unit else "")
 
 

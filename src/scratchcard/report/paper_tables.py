@@ -15,7 +15,7 @@ from scratchcard.report.escape import latex, latex_number, markdown
 from scratchcard.results import Cell, Results
 from scratchcard.verdict import Comparison, Ticket, Verdict, lineup, voters
 
-ACROSS = 5
+ACROSS = 4
 """Metrics that fit beside each other on a page; more are shared out over several tables."""
 MARKS = {"better": "+", "matches": "=", "worse": numbers.MINUS, "undecided": "?"}
 KEY = (
