@@ -100,7 +100,9 @@ def test_nothing_is_requested_and_nothing_complains(browser: Any) -> None:
 def test_every_chart_is_drawn_in_svg(browser: Any, results: Results) -> None:
     charts = all_of(browser, ".chart svg")
     diagrams = 3 * len(results.methods)  # severities, eps and reliability
-    assert len(charts) == len(all_of(browser, ".chart")) == len(results.metrics) + diagrams
+    assert (
+        len(charts) == len(all_of(browser, ".chart")) == len(results.metrics) + diagrams + 1
+    )  # losses
     assert all(chart.size["height"] > 150 for chart in charts)
     lines = all_of(browser, "#chart-0 .mark-line path")
     assert len([line for line in lines if line.get_attribute("d")]) >= len(results.methods)
@@ -138,20 +140,20 @@ def test_a_rung_shows_its_tables_and_its_sheet_alone(browser: Any) -> None:
     controls = [
         control.find_elements(By.TAG_NAME, "input") for control in all_of(browser, ".rungs")
     ]
-    assert [len(own) for own in controls] == [5] * 8
-    cards, sheets, heat, attacks, diagrams, reasons, concepts, surfaces = controls
-    assert len(all_of(browser, ".rung")) == 35
+    assert [len(own) for own in controls] == [5] * 9
+    cards, webs, sheets, heat, attacks, diagrams, reasons, concepts, surfaces = controls
+    assert len(all_of(browser, ".rung")) == 40
 
     def shown() -> set[str | None]:
         """The rungs of what can be seen, and of the buttons that are pressed."""
         visible = [part for part in all_of(browser, ".rung") if part.is_displayed()]
         pressed = all_of(browser, ".rungs input:checked")
-        assert (len(visible), len(pressed)) == (7, 8)
+        assert (len(visible), len(pressed)) == (8, 9)
         return {part.get_attribute("data-rung") for part in visible} | {
             control.get_attribute("value") for control in pressed
         }
 
-    pressed = (cards[0], sheets[-1], heat[1], attacks[3], diagrams[2])
+    pressed = (cards[0], webs[2], sheets[-1], heat[1], attacks[3], diagrams[2])
     for control in (*pressed, reasons[0], concepts[1], surfaces[4], cards[-1]):
         browser.execute_script("arguments[0].click()", control)
         assert shown() == {control.get_attribute("value")}

@@ -184,7 +184,7 @@ def test_a_scorecard_has_the_methods_of_its_rung(study: tuple[Results, Verdict])
     others = tables.scorecard(results, verdict, SETTING, 0.36)
     assert len(others.rows) == 19
     text = page.render(results, verdict)
-    assert text.count('<div class="rung"') == 6
+    assert text.count('<div class="rung"') == 12  # of a scorecard and a radar
     assert text.count('name="rung"') == 6
 
 
