@@ -29,6 +29,8 @@ ONLY_ONCE = ("is not implemented", "differentiate twice", "double backward")
 """How torch says that an operation has no second derivative."""
 BLOCKS = 25
 """Groups of images with probes of their own: their spread is then known to about 14 %."""
+PART = 2**22
+"""Coordinates that are added up at once: float64 copies of all would fill memory."""
 
 
 def sample(model: nn.Module, train: Images, *, images: int, first: bool, batch_size: int) -> Images:
@@ -254,10 +256,11 @@ def _quadratics(
 
 
 def _quadratic(apply: Callable[[Tensor], Tensor], vector: Tensor) -> float:
-    """v'Hv, added up in float64; nothing is computed for a vector of zeros."""
+    """v'Hv, added up in float64, a part at a time; nothing is computed for a vector of zeros."""
     if not vector.any():
         return 0.0
-    return float((vector.double() * apply(vector).double()).sum())
+    parts = zip(vector.split(PART), apply(vector).split(PART), strict=True)
+    return sum(float((one.double() * other.double()).sum()) for one, other in parts)
 
 
 def block_reading(
