@@ -6,31 +6,26 @@ Tables are made here; charts are drawn by the reader's browser from data in the 
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from scratchcard.long_table import csv_text, long_table
 from scratchcard.report import (
     agreement,
     attack,
     cells,
-    charts,
     concepts,
     corruption,
     curves,
     dimensions,
+    embedded,
     explanations,
     guide,
-    parts,
     plots,
     ranking,
     readings,
@@ -146,12 +141,10 @@ def render(
             for cell in results.groups
         ],
         metrics=[{"value": label, "text": spec.title} for label, spec in results.metrics.items()],
-        origins=Markup(_json(_origins((evidence or {}).get("command", ""), seconds or {}))),
+        origins=embedded.origins((evidence or {}).get("command", ""), seconds or {}),
         evidence={name: str(value) for name, value in (evidence or {}).items()},
-        charts=Markup(
-            _json(_charts(results, list(looks.values()), rungs, panels, diagrams, losses))
-        ),
-        csv=Markup(_packed(results)),
+        charts=embedded.drawings(results, list(looks.values()), rungs, panels, diagrams, losses),
+        csv=embedded.table(results),
         filename=f"{results.study}.csv",
         vega=Markup(vega_bundle()),
         script=Markup(script),
@@ -238,72 +231,5 @@ def _diagrams(
     return groups
 
 
-def _charts(
-    results: Results,
-    looks: Sequence[theme.Look],
-    rungs: Sequence[float],
-    panels: Sequence[curves.Panel],
-    diagrams: Sequence[small.Diagram],
-    losses: Sequence[web.Losses],
-) -> dict[str, Any]:
-    return {
-        "specs": {
-            axis: {
-                kind: charts.spec(looks, rungs, kind=kind, steps=axis == "log")
-                for kind in charts.KINDS
-            }
-            for axis in ("log", "linear")
-        },
-        "panels": [
-            {
-                "kind": "log" if panel.log else "linear",
-                "label": f"{panel.title} against sparsity",
-                "datasets": charts.rows(panel, results),
-            }
-            for panel in panels
-        ]
-        + [{"kind": "margins", "label": web.LABEL, "datasets": one.datasets} for one in losses],
-        "small": _small(diagrams),
-        "diagrams": [
-            {
-                "kind": d.kind,
-                "label": d.label,
-                "dense": d.dense,
-                "rungs": {f"{target:g}": dots for target, dots in d.rungs.items()},
-            }
-            for d in diagrams
-        ],
-    }
-
-
-def _small(diagrams: Sequence[small.Diagram]) -> dict[str, Any]:
-    """The specification of each kind of diagram that there is."""
-    kinds: dict[str, list[small.Diagram]] = {}
-    for diagram in diagrams:
-        kinds.setdefault(diagram.kind, []).append(diagram)
-    titles = {"severity": ("severity", "error, %"), "eps": ("eps, in 1/255", "right, %")}
-    return {
-        kind: parts.spec(own, *titles[kind]) if kind in titles else reliability.spec()
-        for kind, own in kinds.items()
-    }
-
-
-def _origins(command: object, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """How a reading is made again, and what it took, by the beginning of its digest."""
-    return {"command": command, "seconds": {d[:12]: round(s, 2) for d, s in seconds.items()}}
-
-
-def _json(value: object) -> str:
-    """JSON that cannot leave a script element: every ``<`` is escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
-
-
 def _made(tables: Iterable[cells.Table | None]) -> list[cells.Table]:
     return [table for table in tables if table is not None]
-
-
-def _packed(results: Results) -> str:
-    """The long table's CSV, gzipped, in base64: a fifth of its size."""
-    text = csv_text(long_table(results))
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

@@ -259,7 +259,7 @@ def _quadratic(apply: Callable[[Tensor], Tensor], vector: Tensor) -> float:
     """v'Hv, added up in float64, a part at a time; nothing is computed for a vector of zeros."""
     if not vector.any():
         return 0.0
-    parts = zip(vector.split(PART), apply(vector).split(PART), strict=True)
+    parts = zip(torch.split(vector, PART), torch.split(apply(vector), PART), strict=True)
     return sum(float((one.double() * other.double()).sum()) for one, other in parts)
 
 
