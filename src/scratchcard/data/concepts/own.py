@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch.nn.functional import interpolate
 
 from scratchcard import seeds
 from scratchcard.contracts import Task, UserError
@@ -154,6 +153,8 @@ def _batches(images: Images) -> Iterator[np.ndarray]:
         rows = np.arange(start, min(start + step, len(images)))
         pixels = images.take(rows).floats().cpu()
         if size != (height, width):
+            from torch.nn.functional import interpolate  # planning needs no torch
+
             pixels = interpolate(pixels, size, mode="bilinear", antialias=True).clamp(0, 1)
         yield pixels.numpy()
 
