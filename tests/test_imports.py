@@ -23,7 +23,7 @@ LAYERS = [
     ["pruning", "metrics", "training"],
     ["results", "long_table", "forgotten", "agreement", "changes", "collect", "verdict", "stages"],
     ["engines", "report"],
-    ["estimate", "explain", "testing"],
+    ["estimate", "explain", "testing", "watch"],
     ["runs", "live"],
     ["comparing"],
     ["cli"],

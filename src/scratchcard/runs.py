@@ -9,7 +9,6 @@ import dataclasses
 import json
 import os
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from scratchcard.folder import Folder, name_of
 from scratchcard.graph import Plan, Stage
 from scratchcard.snapshot import Snapshot, folders_of, key_of, read_json, with_folders
 from scratchcard.store import Damaged, Store
+from scratchcard.watch import Watch
 
 if TYPE_CHECKING:
     from scratchcard.engines import Event
@@ -264,31 +264,6 @@ def _versions(plan: Plan, store: Store) -> dict[str, str]:
             if provenance.get(name):
                 found.setdefault(name, set()).add(str(provenance[name]))
     return {name: ", ".join(sorted(values)) for name, values in found.items()}
-
-
-class Watch:
-    """Passes events on and notes progress in the study's folder, for ``status``."""
-
-    def __init__(self, folder: Folder, plan: Plan, on_event: Callable[[Event], None]) -> None:
-        self._folder, self._plan, self._on_event = folder, plan, on_event
-        self._running: dict[str, float] = {}
-        self._noted = 0.0
-
-    def __call__(self, event: Event) -> None:
-        """Take an event."""
-        self._on_event(event)
-        if event.stage is not None:
-            if event.kind in ("started", "progress"):
-                self._running[event.stage.digest] = event.amount
-            else:
-                self._running.pop(event.stage.digest, None)
-        if time.monotonic() - self._noted > 1:
-            self._noted = time.monotonic()
-            running = [
-                {"label": self._plan.stages[d].label, "fraction": f}
-                for d, f in self._running.items()
-            ]
-            replace(self._folder.progress, json.dumps({"pid": os.getpid(), "running": running}))
 
 
 def _selected(plan: Plan, store: Store, only: str | None) -> list[Stage]:
