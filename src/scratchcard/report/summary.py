@@ -12,6 +12,7 @@ from scratchcard.report import numbers, words
 from scratchcard.report.cells import named
 from scratchcard.report.curves import targets
 from scratchcard.report.phrases import empty_layers, touched, were_not_measured
+from scratchcard.report.unsettled import unsettled
 from scratchcard.report.words import NAMES, percent
 from scratchcard.results import Cell, Measured, Results
 from scratchcard.verdict import Call, Ticket, Verdict, cautions, lineup
@@ -157,8 +158,8 @@ def doubts(results: Results, verdict: Verdict) -> list[str]:
 
 
 def warnings(results: Results) -> list[str]:
-    """What is missing, and which layers are empty."""
-    return _collapsed(results) + _missing(results)
+    """What did not settle, what is missing, and which layers are empty."""
+    return unsettled(results) + _collapsed(results) + _missing(results)
 
 
 def _falls(results: Results, one: Falling) -> str:
