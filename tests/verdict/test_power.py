@@ -149,3 +149,19 @@ def test_what_pairs_share_is_told_from_what_each_has_for_itself() -> None:
     assert got.noise.own == pytest.approx(4 / n, rel=0.1)
     both = got.noise.shared + got.noise.own / k
     assert both == pytest.approx(example_variance(pairs, "linear"))
+
+
+def test_what_is_needed_is_more_than_there_is() -> None:
+    """Between two calls lies a narrow gap: twenty seeds fell into it, as few others would."""
+    noise = Noise(1e-4, 1e-4, (6, 6), 0.0, 0.0)
+    assert chances(-0.005, 0.01, noise, 20).decided > 0.8, "or nothing is shown here"
+    found = needed(-0.005, noise, seeds=20)
+    assert found == Need(21, 1.1, 1.1)
+
+
+def test_seeds_that_hardly_vary_leave_the_images() -> None:
+    """Equal readings differ by rounding, which has no degrees of freedom to speak of."""
+    found = chances(0.002, 0.01, Noise(1e-34, 1e-36, (6, 6), 1e-5, 0.0), 3)
+    spread, half = math.sqrt(1e-5), stats.norm.ppf(0.95) * math.sqrt(1e-5)
+    assert found.safe == pytest.approx(stats.norm.sf((-0.01 + half - 0.002) / spread))
+    assert found.better == pytest.approx(stats.norm.sf((half - 0.002) / spread))

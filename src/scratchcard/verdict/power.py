@@ -25,6 +25,8 @@ MOST = 1000
 """Seeds, or times as many images, beyond which nobody goes."""
 NODES = (np.arange(15) + 0.5) / 15
 """Quantiles at which the estimated variance is looked at."""
+TINY = 1e-12
+"""The share of the variance below which that over seeds is rounding."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Chances:
 @dataclass(frozen=True)
 class Need:
     """What would decide with a chance of 80 %, each way on its own; None if it would not.
+
+    It is always more than there is: what is there has not decided.
 
     Attributes:
         seeds: So many in all, on the same test images.
@@ -104,10 +108,10 @@ def _estimated(noise: Noise, seeds: int, images: float) -> tuple[np.ndarray, np.
     from scipy import special
 
     variance, df = noise.estimate(seeds, images)
-    if not math.isfinite(df):
-        return np.full(1, math.sqrt(variance)), np.full(1, df)
     examples = noise.shared / images + noise.own / (seeds * images)
     over_seeds = variance - examples
+    if not math.isfinite(df) or over_seeds <= TINY * variance:
+        return np.full(1, math.sqrt(variance)), np.full(1, math.inf)
     own_df = df * (over_seeds / variance) ** 2  # of the part over seeds alone
     found = over_seeds * 2 * special.gammaincinv(own_df / 2, NODES) / own_df
     total = found + examples
@@ -126,7 +130,8 @@ def need(comparison: Comparison, supposed: Supposed = "estimated") -> Need:
 def need_of_ticket(ticket: Ticket, supposed: Supposed = "estimated") -> Need:
     """What would let a ticket pass or fail: all its metrics safe, or any of them worse.
 
-    Metrics are taken to be independent. What was not read or not measured is left out.
+    Metrics are taken to be independent. Those that were not read of it are left out, so of a ticket
+    that lacks readings this says nothing: no number of seeds stands in for them.
     """
 
     def settled(found: Sequence[Chances]) -> float:
@@ -161,9 +166,9 @@ def _need(
         ]
         return settled(found)
 
-    more = first_enough(lambda k: power(k, 1.0) >= POWER, 2, MOST)
-    images = first_enough(lambda tenths: power(seeds, tenths / 10) >= POWER, 10, 10 * MOST)
-    both = first_enough(lambda t: power(math.ceil(seeds * t / 10), t / 10) >= POWER, 10, 10 * MOST)
+    more = first_enough(lambda k: power(k, 1.0) >= POWER, seeds + 1, MOST)
+    images = first_enough(lambda tenths: power(seeds, tenths / 10) >= POWER, 11, 10 * MOST)
+    both = first_enough(lambda t: power(math.ceil(seeds * t / 10), t / 10) >= POWER, 11, 10 * MOST)
     return Need(more, images and images / 10, both and both / 10)
 
 
