@@ -268,6 +268,25 @@ def rates(seeds: int, studies: int, loss: str | None = None) -> dict[str, float]
     return {outcome: found.count(outcome) / studies for outcome in ("pass", "fail", "undecided")}
 
 
+def test_twins_lend_and_borrow_beside_their_like_even_where_no_accuracy_was_read() -> None:
+    """The collapsed ticket is in region III, the twins and the other ticket in none."""
+    results = make_results(
+        methods=("lth",),
+        targets=(0.36, 0.79),
+        seeds=3,
+        metrics=("ece",),
+        collapsed=[("lth", 0.79)],
+    )
+    values = np.array([m.readings["ece"].value for m in results.networks]).reshape(3, 3)
+    dense, other, fallen = ((group - group.mean()) @ (group - group.mean()) for group in values)
+    noise = judge(results).tickets[1].comparisons["ece"].noise
+    assert noise is not None
+    # of the twins: their own two degrees of freedom and the four of both tickets
+    assert noise.dense == pytest.approx((dense + other + fallen) / 6)
+    assert noise.sparse == pytest.approx(fallen / 2)
+    assert noise.lent == (4, 0)
+
+
 LIMIT = 0.05 + 3 * math.sqrt(0.05 * 0.95 / 120)
 """5 %, and three standard errors of such a rate in 120 studies."""
 

@@ -154,7 +154,7 @@ class _Pools:
     """What a study says about variances over seeds, within a region of a data set and model.
 
     How much networks at chance scatter says nothing about those that work. Dense networks are in
-    region I, by definition. Where accuracy was not read all networks are taken together.
+    region I unless they are at chance. Where accuracy was not read all are taken together.
     """
 
     def __init__(self, results: Results, regions: Mapping[Cell, Region | None]) -> None:
@@ -163,8 +163,8 @@ class _Pools:
 
     def beside(self, cell: Cell) -> tuple[Mapping[str, Pool], Mapping[str, Pool]]:
         """By label, the pools of the dense twins and of the ticket."""
-        region = self._regions[cell]
-        return self._pool(cell, region and "I"), self._pool(cell, region)
+        region, twins = self._regions[cell], Cell(cell.data, cell.model, "dense", 0.0)
+        return self._pool(cell, region and self._regions.get(twins)), self._pool(cell, region)
 
     def _pool(self, cell: Cell, region: Region | None) -> dict[str, Pool]:
         key = (cell.data, cell.model, region)
