@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from scratchcard.contracts import Reading
 from scratchcard.report import page, readings, summary, tables, words
 from scratchcard.report.cells import Table
 from scratchcard.results import NOT_RUN, Results
@@ -237,6 +239,32 @@ def test_holding_says_how_far(study: tuple[Results, Verdict]) -> None:
     pattern = {(cell.text, cell.small) for cell in rows["One-shot magnitude (OMP), 2:4"]}
     assert pattern == {("holds", "to 50 %")}
     assert {(c.text, c.small) for c in rows["Long dense"]} == {("holds", "to 94.5 %")}
+
+
+def test_what_was_not_read_neither_holds_nor_loses() -> None:
+    """ECE was read to 36 % only, so it holds no further, and by no rule is the rest a loss."""
+    gone = {("lth", 0.59, k, "ece"): "boom" for k in range(3)}
+    results = make_results(
+        methods=("lth",), targets=(0.36, 0.59), seeds=3, effects=no_effect, failed=gone
+    )
+    (row,) = tables.breaking(results, SETTING, breaks(results)).rows
+    held = dict(zip(("accuracy", "ood-auroc", "mce", "nll", "ece"), row.cells[1:], strict=False))
+    assert (held["ece"].small, held["nll"].small) == ("to 36 %", "to 59 %")
+    (row,) = tables.scorecard(results, judge(results), SETTING, 0.59).rows
+    assert row.cells[-1].text == "—"
+    assert row.cells[-1].hint == "not all headline metrics could be compared"
+    assert row.cells[-1].small == "region I"
+
+
+def test_an_unknown_error_has_no_interval() -> None:
+    plain = make_results(methods=("lth",), targets=(0.36,), seeds=1, metrics=("ece",))
+    networks = tuple(
+        replace(m, readings={"ece": Reading(0.02, math.inf, 100)}) for m in plain.networks
+    )
+    results = replace(plain, networks=networks)
+    (row,) = tables.scorecard(results, judge(results), SETTING, 0.36).rows
+    assert "; error unknown, 1 seed" in row.cells[2].hint
+    assert "undecided" in row.cells[2].small
 
 
 def test_the_cost_is_in_epochs_too(study: tuple[Results, Verdict]) -> None:

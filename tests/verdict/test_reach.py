@@ -132,3 +132,34 @@ def test_what_was_not_trained_has_no_price() -> None:
     nothing = replace(plain.networks[0].train, images=0)
     networks = tuple(replace(m, train=nothing) for m in plain.networks)
     assert costs(replace(plain, networks=networks)) == ()
+
+
+def test_a_missing_reading_breaks_no_rule() -> None:
+    """ECE is missing at 0.36; Brier loses half a margin there, which wins nothing."""
+    results = exact_results(
+        lambda method, target, seed, label: -0.5 if label == "brier" and target > 0.3 else 0.5,
+        metrics=("ece", "brier"),
+        methods=("lth",),
+        targets=LADDER[:2],
+        seeds=1,
+    )
+    *others, last = results.networks
+    gone = replace(last, readings={"brier": last.readings["brier"]}, missing={"ece": "boom"})
+    found = by_rule(replace(results, networks=(*others, gone)))
+    assert {one.sparsity for one in found.values()} == {0.2}
+    assert [found[rule].refuted for rule in RULES] == [math.inf, math.inf, 0.36]
+
+
+def test_a_structure_that_cuts_nothing_reaches_nothing() -> None:
+    results = exact_results(
+        lambda method, target, seed, label: 1.0 if target == 0.2 else -5.0,
+        methods=("channels", "long-dense"),
+        targets=LADDER[:2],
+        seeds=1,
+        reached=dict.fromkeys([("channels", 0.2), ("long-dense", 0.2), ("long-dense", 0.36)], 0.0),
+        controls=("long-dense",),
+    )
+    assert {one.sparsity for one in by_rule(results, "channels").values()} == {0.0}
+    assert {one.sparsity for one in by_rule(results, "long-dense").values()} == {0.2}, "its rung"
+    bought = at_equal_budget(results, judge(results))
+    assert {a.sparsity for a in bought if a.method == "channels"} == {0.0}

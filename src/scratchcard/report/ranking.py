@@ -66,10 +66,10 @@ def _control(results: Results, method: str) -> str:
 
 def _reach(r: Reach) -> Cell:
     small = ""
-    if r.lo is not None and r.hi is not None and r.lo < r.hi:
+    if r.lo is not None and r.hi is not None and {r.lo, r.hi} != {r.sparsity}:
         small = f"{_percent(r.lo)} to {_percent(r.hi)}"
     what = "90 % interval over resampled seeds" if r.seeds >= ENOUGH else "range of the seeds"
-    fails = "" if math.isinf(r.refuted) else f"; fails from {words.percent(r.refuted)} on"
+    fails = "" if math.isinf(r.refuted) else f"; first fails at {words.percent(r.refuted)}"
     return Cell(_percent(r.sparsity), small, r.sparsity, hint=what + fails)
 
 

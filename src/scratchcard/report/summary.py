@@ -15,7 +15,7 @@ from scratchcard.report.phrases import empty_layers, touched, were_not_measured
 from scratchcard.report.unsettled import unsettled
 from scratchcard.report.words import NAMES, percent
 from scratchcard.results import Cell, Measured, Results
-from scratchcard.verdict import Call, Ticket, Verdict, cautions, lineup
+from scratchcard.verdict import Call, Ticket, Verdict, cautions, lineup, no_ratio, voters
 from scratchcard.verdict.cautions import Falling, Unequal
 
 Mark = Call | Literal["absent"] | None
@@ -152,22 +152,38 @@ def doubts(results: Results, verdict: Verdict) -> list[str]:
         unmeasured = were_not_measured(results, [dimension])
         found.append(f"{unmeasured}, so no ticket can pass outright.")
     doubtful = cautions(results)
-    falling = {(one.data, one.model): one for one in doubtful.falling}
+    worst = sorted(doubtful.falling, key=lambda one: one.further)
+    falling = {(one.data, one.model): one for one in worst}
     found += [_falls(results, one) for one in falling.values()]
     return found + [_costs(results, one) for one in doubtful.unequal]
 
 
 def warnings(results: Results) -> list[str]:
     """What did not settle, what is missing, and which layers are empty."""
-    return unsettled(results) + _collapsed(results) + _missing(results)
+    return unsettled(results) + _collapsed(results) + _missing(results) + _no_ratios(results)
+
+
+def _no_ratios(results: Results) -> list[str]:
+    """Which readings a logarithm cannot compare, and in how many seeds."""
+    found = []
+    for label in voters(results):
+        for cell, members in results.groups.items():
+            without = sum(no_ratio(results, m, label) for m in members)
+            if without and cell.method != "dense":
+                found.append(
+                    f"{place(results, cell, cell.target)}: {_titles(results, [label])} is not "
+                    f"above 0 in {without} of {words.count(len(members), 'seed')}, or of their "
+                    "dense twins, so these are not compared."
+                )
+    return found
 
 
 def _falls(results: Results, one: Falling) -> str:
     setting = named((one.data, one.model), results)
     return (
         f"The training loss of the dense twins{f' on {setting}' if setting else ''} still falls at "
-        f"the end, by {percent(one.further)} in as many epochs as the last fifth: networks that "
-        "are trained too shortly make pruning look good."
+        f"the end, by up to {percent(one.further)} in as many epochs as the last fifth: networks "
+        "that are trained too shortly make pruning look good."
     )
 
 

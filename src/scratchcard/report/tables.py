@@ -21,7 +21,7 @@ from scratchcard.report.cells import (
 from scratchcard.report.numbers import sparse
 from scratchcard.report.phrases import NEAR, empty_layers, members_of, what_decides
 from scratchcard.results import Results
-from scratchcard.verdict import Comparison, Ticket, Verdict, lineup, need, voters
+from scratchcard.verdict import Comparison, Ticket, Verdict, fails, lineup, need, no_ratio, voters
 from scratchcard.verdict.sensitivity import ENOUGH, Break
 
 
@@ -68,7 +68,11 @@ def _paper(results: Results, ticket: Ticket, control: bool) -> Cell:
     if empty:
         small += "\ncollapsed"
     hint = f"no weights are left in {empty}" if empty else ""
-    return Cell("—", small, "~", "none", hint) if control else Cell(rule, small, rule, hint=hint)
+    if control:
+        return Cell("—", small, "~", "none", hint)
+    if not (ticket.no_worse or fails(ticket, "no worse")):
+        return Cell("—", small, "~", "none", hint or "not all headline metrics could be compared")
+    return Cell(rule, small, rule, hint=hint)
 
 
 def _score(results: Results, c: Comparison) -> Cell:
@@ -76,13 +80,16 @@ def _score(results: Results, c: Comparison) -> Cell:
     assert c.call is not None
     spec = results.metrics[c.metric]
     call = "better, but hollow" if c.hollow else c.call
+    interval = "error unknown"
+    if math.isfinite(c.stderr):
+        ends = (words.signed(end / c.margin) for end in (c.lo, c.hi))
+        interval = f"90 % interval {' to '.join(ends)} margins"
     hint = (
         f"{spec.title}: {words.value(spec, c.sparse)} against {words.value(spec, c.dense)} of the "
-        f"dense twin; 90 % interval {c.lo / c.margin:+.1f} to {c.hi / c.margin:+.1f} margins, "
-        f"{words.count(c.seeds, 'seed')}"
+        f"dense twin; {interval}, {words.count(c.seeds, 'seed')}"
     )
     if c.call == "undecided" and (decides := what_decides(need(c))):
-        hint += f"; if the difference is as estimated, {decides} would decide"
+        hint += f"; if the difference is as estimated, {decides} would decide (chance 80 %)"
     if c.hollow:
         hint += "; it does not count, for accuracy does not pass"
     kind = "undecided" if c.hollow else c.call
@@ -94,12 +101,10 @@ def _absent(results: Results, ticket: Ticket, label: str) -> Cell:
     reasons = reasons_of(members_of(results, ticket), label)
     if reasons:
         return gap(reasons)
-    if results.metrics[label].scale == "log" and all(
-        label in m.readings and results.twin(m.network) for m in members_of(results, ticket)
-    ):
+    if any(no_ratio(results, m, label) for m in members_of(results, ticket)):
         hint = "a reading is not above 0, so there is no ratio to dense"
         return Cell("n/a", "not above 0", kind="none", hint=hint)
-    return Cell("—", "no dense twin", kind="none")
+    return Cell("—", "no dense twin", kind="none", hint="no dense twin was read")
 
 
 def breaking(results: Results, setting: tuple[str, str], broken: Sequence[Break]) -> Table:
@@ -111,17 +116,17 @@ def breaking(results: Results, setting: tuple[str, str], broken: Sequence[Break]
     for method in lineup(results):
         title, own = results.methods[method], {b.metric: b for b in found if b.method == method}
         first = min((b.sparsity for b in own.values()), default=math.inf)
-        last = max((g.target for g in results.groups if g.method == method), default=0.0)
-        cells = [_break(own[label], first, last) if label in own else Cell("—") for label in votes]
+        cells = [_break(own[label], first) if label in own else Cell("—") for label in votes]
         small = "control" if method in results.controls else ""
         rows.append(row_of(results, method, (Cell(title, small, title, hint=title), *cells)))
     return Table(named(setting, results), tuple(head), tuple(rows))
 
 
-def _break(b: Break, first: float, last: float) -> Cell:
-    """Where it breaks, or that it holds to ``last``, the method's sparsest rung."""
+def _break(b: Break, first: float) -> Cell:
+    """Where it breaks, or that it holds as far as it was read."""
     if math.isinf(b.sparsity):
-        return Cell("holds", f"to {words.percent(last)}", 1 + last, hint="to its sparsest rung")
+        hint = "to the sparsest rung at which it was read"
+        return Cell("holds", f"to {words.percent(b.end)}", 1 + b.end, hint=hint)
     ends = [] if b.lo is None or b.hi is None else [b.lo, b.hi]
     shown = ["beyond" if math.isinf(end) else words.percent(end) for end in ends]
     what = "90 % interval" if b.seeds >= ENOUGH else "range of the seeds"

@@ -8,18 +8,19 @@ budget       the same at equal cost                        cautions   what makes
 """
 
 from scratchcard.verdict.budget import Affordable, Cost, at_equal_budget, costs
-from scratchcard.verdict.cautions import Cautions, Falling, Few, Unequal, cautions
+from scratchcard.verdict.cautions import Cautions, Falling, Unequal, cautions
 from scratchcard.verdict.compare import (
     Call,
     Comparison,
     accuracy_label,
     contenders,
     lineup,
+    no_ratio,
     voters,
 )
 from scratchcard.verdict.judge import Band, Outcome, Ticket, Verdict, judge
 from scratchcard.verdict.power import Chances, Need, chances, need, need_of_ticket
-from scratchcard.verdict.reach import Reach, Rule, reaches
+from scratchcard.verdict.reach import Reach, Rule, fails, reaches
 from scratchcard.verdict.regions import Region, chance_level
 from scratchcard.verdict.sensitivity import Break, Longest, Sensitivity, breaks, longest, ranking
 from scratchcard.verdict.wins import Win, wins_at_once
@@ -34,7 +35,6 @@ __all__ = [
     "Comparison",
     "Cost",
     "Falling",
-    "Few",
     "Longest",
     "Need",
     "Outcome",
@@ -54,11 +54,13 @@ __all__ = [
     "chances",
     "contenders",
     "costs",
+    "fails",
     "judge",
     "lineup",
     "longest",
     "need",
     "need_of_ticket",
+    "no_ratio",
     "ranking",
     "reaches",
     "voters",

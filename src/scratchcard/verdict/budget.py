@@ -13,7 +13,7 @@ from typing import Literal
 from scratchcard.results import Cell, Measured, Results
 from scratchcard.verdict.compare import lineup
 from scratchcard.verdict.judge import Ticket, Verdict
-from scratchcard.verdict.reach import RULES, Rule, ladder_end, stands_at
+from scratchcard.verdict.reach import RULES, Rule, is_rung, ladder_end, stands_at
 
 Currency = Literal["images", "flops"]
 """What is counted: training images that were seen, or floating-point operations as if dense."""
@@ -92,7 +92,13 @@ def at_equal_budget(
         own = [(t, price) for t, price in priced if (t.data, t.model) == (data, model)]
         for budget in sorted({price for _, price in own}):
             for method in lineup(results):
-                bought = [t for t, price in own if t.method == method and price <= budget]
+                bought = [
+                    t
+                    for t, price in own
+                    if t.method == method
+                    and price <= budget
+                    and is_rung(results, method, t.sparsity)
+                ]
                 found += [
                     Affordable(data, model, method, rule, budget, _far(bought, rule))
                     for rule in RULES

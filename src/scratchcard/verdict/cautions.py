@@ -1,4 +1,4 @@
-"""What makes a verdict doubtful whatever its numbers: short training, few seeds, unequal budgets.
+"""What makes a verdict doubtful whatever its numbers: short training, unequal budgets.
 
 None of it changes a call; the report says it beside them.
 """
@@ -19,8 +19,6 @@ LAST = 5
 """The line is fitted to one part in so many of the epochs, the last."""
 FEWEST_EPOCHS = 3
 """That a line is fitted to, at least."""
-FEWEST_SEEDS = 3
-"""From so many on a large gap is found (benchmarks/verdict.md)."""
 UNEQUAL = 1.5
 """The ratio of costs from which a comparison is not one of methods alone."""
 
@@ -45,21 +43,6 @@ class Falling:
 
 
 @dataclass(frozen=True)
-class Few:
-    """A data set and model whose tickets have few seeds.
-
-    Attributes:
-        data: Label of the data set.
-        model: Label of the model.
-        seeds: The most that any ticket has.
-    """
-
-    data: str
-    model: str
-    seeds: int
-
-
-@dataclass(frozen=True)
 class Unequal:
     """Two contenders at one rung of which one cost much more than the other.
 
@@ -77,13 +60,12 @@ class Cautions:
     """All that is doubtful about a study."""
 
     falling: tuple[Falling, ...]
-    few: tuple[Few, ...]
     unequal: tuple[Unequal, ...]
 
 
 def cautions(results: Results) -> Cautions:
     """What a reader of the verdict should hear beside it."""
-    return Cautions(_falling(results), _few(results), _unequal(results))
+    return Cautions(_falling(results), _unequal(results))
 
 
 def further_fall(losses: Sequence[float]) -> float | None:
@@ -115,15 +97,6 @@ def _falling(results: Results) -> tuple[Falling, ...]:
         for m in dense
         if (further := further_fall(m.losses)) is not None and further > FURTHER
     )
-
-
-def _few(results: Results) -> tuple[Few, ...]:
-    most: dict[tuple[str, str], int] = {}
-    for cell, members in results.groups.items():
-        if cell.method != "dense":
-            read = sum(bool(member.readings) for member in members)
-            most[cell[:2]] = max(read, most.get(cell[:2], 0))
-    return tuple(Few(*setting, seeds) for setting, seeds in most.items() if seeds < FEWEST_SEEDS)
 
 
 def _unequal(results: Results) -> tuple[Unequal, ...]:

@@ -207,6 +207,15 @@ def _usable(measured: Measured, spec: MetricSpec, label: str) -> Reading | None:
     return None if spec.scale == "log" and reading.value <= 0 else reading
 
 
+def no_ratio(results: Results, measured: Measured, label: str) -> bool:
+    """Whether a network and its twin were read, but have no ratio: one of them is not above 0."""
+    twin = results.twin(measured.network)
+    if twin is None or results.metrics[label].scale != "log":
+        return False
+    read = [m.readings[label].value for m in (twin, measured) if label in m.readings]
+    return len(read) == 2 and all(map(math.isfinite, read)) and min(read) <= 0
+
+
 def values_of(members: Iterable[Measured], spec: MetricSpec, label: str) -> list[float]:
     """The readings of a metric that can be compared, one per seed that has it."""
     readings = (_usable(measured, spec, label) for measured in members)

@@ -39,8 +39,8 @@ class Reach:
         lo: Lower end of the 90 % interval over resampled seeds; below five seeds the smallest of
             what the seeds say one by one; None of one seed.
         hi: Upper end.
-        refuted: The densest ticket that fails; infinite if none does. By our rule tickets between
-            the two may be undecided, by the paper's there is nothing between.
+        refuted: The densest ticket that fails; infinite if none does. Tickets between the two are
+            undecided, or lack a reading.
         seeds: How many seeds it rests on.
     """
 
@@ -61,7 +61,11 @@ def reaches(results: Results, verdict: Verdict) -> tuple[Reach, ...]:
     found = []
     for data, model in results.settings:
         for method in lineup(results):
-            rungs = rungs_of(results, data, model, method)
+            rungs = [
+                rung
+                for rung in rungs_of(results, data, model, method)
+                if is_rung(results, rung[0].network.method, max(m.sparsity for m in rung))
+            ]
             ladder = [tickets[data, model, method, rung[0].network.target] for rung in rungs]
             if ladder and voters(results):
                 found += [_reach(results, ladder, rungs, rule) for rule in RULES]
@@ -73,6 +77,29 @@ def holds(ticket: Ticket, rule: Rule) -> bool:
     if rule == "passes":
         return ticket.measured == "pass"
     return ticket.no_worse if rule == "no worse" else ticket.wins_all
+
+
+def is_rung(results: Results, method: str, sparsity: float) -> bool:
+    """Whether a network says how far its method goes: something is cut, or it is a control.
+
+    A structure may reach nothing nearer to a low sparsity than the dense network, which holds.
+    """
+    return sparsity > 0 or method in results.controls
+
+
+def fails(ticket: Ticket, rule: Rule) -> bool:
+    """Whether a ticket breaks a rule, which is more than that it does not hold.
+
+    By our rule a ticket may be undecided, and where a reading is missing no rule holds, but only a
+    loss on a metric that was read breaks one.
+    """
+    if rule == "passes":
+        return ticket.measured == "fail"
+    allowed = 1.0 if rule == "no worse" else 0.0
+    return any(
+        c.margin is not None and c.d < -allowed * c.margin - ROUNDING
+        for c in ticket.comparisons.values()
+    )
 
 
 def ladder_end(ladder: Sequence[Ticket], rule: Rule) -> float:
@@ -99,9 +126,6 @@ def _reach(
 ) -> Reach:
     resampled = _Resampled(results, ladder, rungs, rule)
     first = ladder[0]
-    fails = [
-        t for t in ladder if (t.measured == "fail" if rule == "passes" else not holds(t, rule))
-    ]
     return Reach(
         first.data,
         first.model,
@@ -109,7 +133,7 @@ def _reach(
         rule,
         ladder_end(ladder, rule),
         *over_seeds(resampled.sparsity, resampled.seeds),
-        refuted=min(map(stands_at, fails), default=math.inf),
+        refuted=min((stands_at(t) for t in ladder if fails(t, rule)), default=math.inf),
         seeds=resampled.seeds,
     )
 

@@ -20,7 +20,7 @@ class Win:
         ticket: Which; it may lose elsewhere, and then fails.
         won: The dimensions with a metric that is better, and none that can be worse by a margin.
         lost: The dimensions with a metric that is worse.
-        evidence: The metrics that are better, the surest first.
+        evidence: The metrics of these dimensions that are better, the surest first.
     """
 
     ticket: Ticket
@@ -40,7 +40,13 @@ def wins_at_once(results: Results, verdict: Verdict) -> tuple[Win, ...]:
         won = tuple(d for d, call in ticket.dimensions.items() if call == "better")
         if len(won) >= SEVERAL and ticket.method not in results.controls:
             lost = tuple(d for d, call in ticket.dimensions.items() if call == "worse")
-            better = [c for c in ticket.comparisons.values() if c.call == "better" and not c.hollow]
+            better = [
+                c
+                for c in ticket.comparisons.values()
+                if c.call == "better"
+                and not c.hollow
+                and results.metrics[c.metric].dimension in won
+            ]
             better.sort(key=lambda c: c.d / c.stderr if c.stderr else float("inf"), reverse=True)
             found.append(Win(ticket, won, lost, tuple(better)))
     return tuple(sorted(found, key=lambda win: (-len(win.won), len(win.lost))))
