@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -112,7 +114,8 @@ def test_a_ticket_with_failed_seeds_is_at_best_undecided() -> None:
     (ticket,) = judge(results).tickets
     assert all(c.safe for c in ticket.comparisons.values() if c.margin)
     assert ticket.measured == "undecided"
-    assert "undecided, for some of its seeds failed" in tickets(results)[0]
+    assert "undecided, for not all of its seeds could be compared" in tickets(results)[0]
+    assert "would decide" not in tickets(results)[0], "no number of seeds makes good what diverged"
 
 
 def test_a_pass_after_a_failure_is_not_the_reach_of_a_method() -> None:
@@ -177,15 +180,78 @@ def test_a_ticket_says_why() -> None:
     assert "not counted as a win, for accuracy does not pass: ECE" in hollow
 
 
-def test_dimensions_in_words() -> None:
-    results = make_results(methods=("lth",), targets=(0.36,))
-    (ticket,) = judge(results).tickets
-    assert words.dimension_words(ticket, results) == {
-        "generalisation": "as good as dense",
-        "calibration": "as good as dense",
-        "interpretability": "not measured",
-        "loss landscape": "not measured",
-    }
+def test_what_would_decide_is_said_of_want_of_precision_alone() -> None:
+    lth: dict[str, Any] = {"methods": ("lth",), "targets": (0.36,), "effects": no_effect}
+    (vague,) = tickets(make_results(**lth, examples=300, seeds=3))
+    found = re.search(
+        r"\. If the differences are as estimated, (\d+) seeds in all would decide, with a chance "
+        r"of about 80 % \(\d+ seeds in all if there are no differences\)\.$",
+        vague,
+    )
+    assert found is not None, vague
+    assert int(found[1]) > 3
+    for why, said in (
+        ("boom", "undecided, for there is no reading of ECE."),
+        ("not applicable: it has no confidences", "undecided, for ECE does not apply to it."),
+    ):
+        missing = {("lth", 0.36, k, "ece"): why for k in range(5)}
+        (sentence,) = tickets(make_results(**lth, examples=50_000, failed=missing))
+        assert sentence.endswith(said)
+
+
+def without_trace(seeds: int) -> Results:
+    """The first seeds' estimated traces are negative: no ratio to dense."""
+    results = make_results(
+        methods=("lth",), targets=(0.36,), effects=no_effect, metrics=tuple(KINDS), examples=50_000
+    )
+
+    def negative(m: Measured) -> Measured:
+        if m.network.method == "dense" or m.network.seed >= seeds:
+            return m
+        trace = replace(m.readings["hessian-trace"], value=-3.0)
+        return replace(m, readings={**m.readings, "hessian-trace": trace})
+
+    return replace(results, networks=tuple(negative(m) for m in results.networks))
+
+
+def test_readings_without_a_ratio_are_named() -> None:
+    some, none = without_trace(3), without_trace(5)
+    assert "; not every seed could be compared on Hessian trace." in tickets(some)[0]
+    assert tickets(none)[0].endswith("undecided, for Hessian trace can only be compared above 0.")
+    assert summary.warnings(without_trace(0)) == []
+    for results, n in ((some, 3), (none, 5)):
+        assert summary.warnings(results) == [
+            f"Lottery tickets (LTH) at 36 %: Hessian trace is not above 0 in {n} of 5 seeds, or of "
+            "their dense twins, so these are not compared."
+        ]
+
+
+def test_a_ticket_without_any_comparison_says_which() -> None:
+    lth: dict[str, Any] = {"methods": ("lth",), "targets": (0.36,), "seeds": 2}
+    twins = make_results(**lth, failed={("dense", 0.0, k): "diverged" for k in range(2)})
+    assert "no network could be compared with its dense twin, so there" in tickets(twins)[0]
+    waiting = make_results(**lth, failed={("lth", 0.36, k): NOT_RUN for k in range(2)})
+    assert "it has not been measured yet, so there is nothing to judge" in tickets(waiting)[0]
+
+
+def test_a_ticket_of_which_nothing_is_cut_is_no_reach() -> None:
+    results = make_results(
+        methods=("channels",), targets=(0.2,), effects=no_effect, reached={("channels", 0.2): 0.0}
+    )
+    assert headline(results).startswith("Only dense networks")
+    assert "at the step of 20 %, all weights kept" in tickets(results)[0]
+
+
+def test_several_winners_name_who_was_undecided_on_the_way() -> None:
+    """A reading of the first rung failed for one of two methods that both pass at the second."""
+    results = make_results(
+        methods=("lth", "omp"),
+        targets=(0.36, 0.59),
+        effects=no_effect,
+        examples=50_000,
+        failed={("omp", 0.36, k, "ece"): "boom" for k in range(5)},
+    )
+    assert "(59 % sparsity) (undecided on the way: One-shot magnitude (OMP))." in headline(results)
 
 
 def test_measured_without_a_vote_is_not_called_unmeasured() -> None:
@@ -203,7 +269,6 @@ def test_measured_without_a_vote_is_not_called_unmeasured() -> None:
     assert "not measured: interpretability, landscape; no voting metric measured: calibration" in (
         ticket.why
     )
-    assert words.dimension_words(ticket, results)["calibration"] == "no voting metric measured"
     states = [badge.state for badge in summary.badges(results, verdict)[0].badges]
     assert states[1:] == ["No voting metric measured", "Not measured yet", "Not measured yet"]
     assert summary.doubts(results, verdict)[:2] == [

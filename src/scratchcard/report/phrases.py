@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from scratchcard.contracts import VOTING, Dimension
 from scratchcard.report.numbers import count, listing, moved, percent, sparse
-from scratchcard.results import Cell, Measured, Results
-from scratchcard.verdict import Call, Comparison, Need, Ticket, need_of_ticket, voters
+from scratchcard.results import NOT_RUN, Cell, Measured, Results
+from scratchcard.verdict import Comparison, Need, Ticket, need_of_ticket, no_ratio, voters
 from scratchcard.verdict.power import Supposed
 
 DIMENSIONS: Mapping[Dimension, str] = {
@@ -19,16 +19,7 @@ DIMENSIONS: Mapping[Dimension, str] = {
     "interpretability": "interpretability",
     "landscape": "loss landscape",
 }
-CALLS: Mapping[Call | None, str] = {
-    "better": "better than dense",
-    "matches": "as good as dense",
-    "worse": "worse than dense",
-    "undecided": "the data cannot tell",
-    None: "not measured",
-}
 SUPPOSED: tuple[Supposed, Supposed] = ("estimated", "equal")
-SILENT = "no voting metric measured"
-"""The call of a dimension of which only metrics were measured that do not vote."""
 NEAR = 0.0005
 """A sparsity this close to its target prints like it."""
 
@@ -40,7 +31,7 @@ def ticket_sentence(ticket: Ticket, results: Results) -> str:
         return f"{title_of(results, ticket)}: no headline metric was measured."
     who = f"{title_of(results, ticket)} at {_where(ticket)}"
     if k == 0:
-        return f"{who}: every network failed, so there is nothing to judge."
+        return f"{who}: {_nothing(members_of(results, ticket))}, so there is nothing to judge."
     if ticket.method in results.controls:
         who += ", a control"
     if k == 1:
@@ -49,13 +40,6 @@ def ticket_sentence(ticket: Ticket, results: Results) -> str:
     empty = empty_layers(members_of(results, ticket))
     gone = f" No weights are left in {empty}." if empty else ""
     return f"{who}: {said(ticket, results)}{gone}"
-
-
-def dimension_words(ticket: Ticket, results: Results) -> dict[str, str]:
-    """The four dimensions by name, each with its call in words."""
-    calls = {d: CALLS[ticket.dimensions[d]] for d in VOTING}
-    silent = {d: SILENT for d in VOTING if ticket.dimensions[d] is None and touched(results, d)}
-    return {DIMENSIONS[d]: call for d, call in (calls | silent).items()}
 
 
 def title_of(results: Results, ticket: Ticket) -> str:
@@ -88,11 +72,13 @@ def wins(results: Results, ticket: Ticket, *, hollow: bool) -> list[str]:
 
 def doubt(results: Results, ticket: Ticket) -> str:
     """Why the data cannot tell."""
+    members = members_of(results, ticket)
     votes = {label: ticket.comparisons.get(label) for label in voters(results)}
-    silent = {label for member in members_of(results, ticket) for label in member.silent}
     doubtful = [k for k, c in votes.items() if c is not None and not c.safe]
-    unread = [k for k, c in votes.items() if c is None and k not in silent]
-    strange = [k for k, c in votes.items() if c is None and k in silent]
+    absent = [k for k, c in votes.items() if c is None]
+    strange = [k for k in absent if any(k in member.silent for member in members)]
+    below = [k for k in absent if any(no_ratio(results, member, k) for member in members)]
+    unread = [k for k in absent if k not in (*strange, *below)]
     said = []
     if doubtful:
         said.append(f"a loss is not ruled out on {_titles(results, doubtful)}")
@@ -101,21 +87,31 @@ def doubt(results: Results, ticket: Ticket) -> str:
     if strange:
         verb = "does" if len(strange) == 1 else "do"
         said.append(f"{_titles(results, strange)} {verb} not apply to it")
-    return listing(said or ["some of its seeds failed"])
+    if below:
+        said.append(f"{_titles(results, below)} can only be compared above 0")
+    if len(ticket.seeds) < len(members):
+        said.append("not all of its seeds could be compared")
+    return listing(said)
 
 
 def what_decides(need: Need) -> str:
     """What would decide with a chance of 80 %; empty where nothing that is known would.
 
     >>> what_decides(Need(seeds=13, images=6.58, both=2.6))
-    '13 seeds or 6.6 times as many test images'
+    '13 seeds in all or 6.6 times as many test images'
+    >>> what_decides(Need(seeds=None, images=None, both=123.4))
+    '120 times as many seeds and test images'
     """
-    ways = [count(need.seeds, "seed")] if need.seeds is not None else []
+    ways = [f"{count(need.seeds, 'seed')} in all"] if need.seeds is not None else []
     if need.images is not None:
-        ways.append(f"{need.images:.2g} times as many test images")
+        ways.append(f"{_two_digits(need.images)} times as many test images")
     if not ways and need.both is not None:
-        ways.append(f"{need.both:.2g} times as many seeds and test images")
+        ways.append(f"{_two_digits(need.both)} times as many seeds and test images")
     return " or ".join(ways)
+
+
+def _two_digits(number: float) -> str:
+    return f"{float(f'{number:.2g}'):g}"
 
 
 def touched(results: Results, dimension: Dimension) -> bool:
@@ -154,18 +150,41 @@ def _judged(ticket: Ticket, results: Results) -> str:
     hollow = wins(results, ticket, hollow=True)
     if hollow:
         said += f"; not counted as a win, for accuracy does not pass: {listing(hollow)}"
-    return f"{said}.{_fate(ticket, results)}{_needed(ticket)}"
+    partly = [
+        label
+        for label in voters(results)
+        if (c := ticket.comparisons.get(label)) and c.seeds < len(ticket.seeds)
+    ]
+    if partly:
+        said += f"; not every seed could be compared on {_titles(results, partly)}"
+    return f"{said}.{_fate(ticket, results)}{_needed(ticket, results)}"
 
 
-def _needed(ticket: Ticket) -> str:
-    """What it takes to decide an undecided ticket, one way or the other."""
+def _needed(ticket: Ticket, results: Results) -> str:
+    """What it takes to decide a ticket that is undecided for want of precision alone."""
     if ticket.measured != "undecided" or len(ticket.seeds) < 2:
+        return ""
+    if len(ticket.seeds) < len(members_of(results, ticket)) or any(
+        label not in ticket.comparisons for label in voters(results)
+    ):
         return ""
     found, equal = (what_decides(need_of_ticket(ticket, s)) for s in SUPPOSED)
     if not found:
         return ""
-    also = f" ({equal} if there are none)" if equal else ""
-    return f" If the differences are as estimated, {found} would decide{also}."
+    also = f" ({equal} if there are no differences)" if equal else ""
+    return (
+        f" If the differences are as estimated, {found} would decide, with a chance of about 80 %"
+        f"{also}."
+    )
+
+
+def _nothing(members: Sequence[Measured]) -> str:
+    """Why not a single network could be compared."""
+    if any(member.readings for member in members):
+        return "no network could be compared with its dense twin"
+    if {why for member in members for why in member.unread.values()} == {NOT_RUN}:
+        return "it has not been measured yet"
+    return "every network failed"
 
 
 def _outcome(ticket: Ticket, results: Results) -> str:

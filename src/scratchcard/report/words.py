@@ -24,7 +24,6 @@ from scratchcard.report.numbers import (
     value,
 )
 from scratchcard.report.phrases import (
-    dimension_words,
     doubt,
     losses,
     ticket_sentence,
@@ -47,7 +46,6 @@ __all__ = [
     "amount",
     "change",
     "count",
-    "dimension_words",
     "few",
     "headline",
     "listing",
@@ -76,7 +74,7 @@ def headline(results: Results, verdict: Verdict) -> str:
 
 def sentences(results: Results, verdict: Verdict) -> list[str]:
     """The study in a few sentences: who keeps up and how far, who fails, and what is not known."""
-    judged = [ticket for ticket in verdict.tickets if ticket.method not in results.controls]
+    judged = [t for t in verdict.tickets if t.method not in results.controls and t.sparsity]
     if not judged:
         who = "dense networks and controls" if verdict.tickets else "dense networks"
         return [f"Only {who} were measured, so there is nothing to compare."]
@@ -124,7 +122,7 @@ def _setting(results: Results, tickets: Sequence[Ticket]) -> list[str]:
     furthest = max(ticket.sparsity for ticket in reached)
     best = [ticket for ticket in reached if ticket.sparsity > furthest - ALIKE]
     end = max(ticket.target for ticket in tickets)
-    said = [_winner(results, best, ladders[best[0].method], end)]
+    said = [_winner(results, best, ladders, end)]
     winners = {ticket.method for ticket in best}
     losers = [ladder for method, ladder in ladders.items() if method not in winners]
     return said + _loser(results, losers)
@@ -174,7 +172,9 @@ def _furthest(ladder: Sequence[Ticket]) -> Ticket | None:
     return last
 
 
-def _winner(results: Results, best: Sequence[Ticket], ladder: Sequence[Ticket], end: float) -> str:
+def _winner(
+    results: Results, best: Sequence[Ticket], ladders: Mapping[str, Sequence[Ticket]], end: float
+) -> str:
     """Who keeps up longest, and what happens next to one that does alone.
 
     What is said of several at once is said of the densest of them. ``end`` is the sparsest target.
@@ -190,11 +190,14 @@ def _winner(results: Results, best: Sequence[Ticket], ladder: Sequence[Ticket], 
         f"{percent(1 - ticket.sparsity)} of the weights ({percent(ticket.sparsity)} sparsity)"
     )
     if len(best) > 1:
-        return f"{said}."
+        unsure = [t for t in best if _on_the_way(t, ladders[t.method])]
+        names = few([title_of(results, t) for t in unsure], NAMES) if unsure else ""
+        return f"{said}{f' (undecided on the way: {names})' if names else ''}."
+    ladder = ladders[ticket.method]
     won = wins(results, ticket, hollow=False)
     if won:
         said += f", where it beats dense: {few(won, 2)}"
-    doubtful = [t for t in ladder if t.sparsity < ticket.sparsity and t.measured != "pass"]
+    doubtful = _on_the_way(ticket, ladder)
     if doubtful:
         said += f" (undecided on the way at {listing(percent(t.sparsity) for t in doubtful)})"
     after = [t for t in ladder if t.sparsity > ticket.sparsity]
@@ -205,6 +208,11 @@ def _winner(results: Results, best: Sequence[Ticket], ladder: Sequence[Ticket], 
     if after[0].measured == "fail":
         return f"{step} it is worse: {few(losses(results, after[0]), 2)}."
     return f"{step} {doubt(results, after[0])}."
+
+
+def _on_the_way(last: Ticket, ladder: Sequence[Ticket]) -> list[Ticket]:
+    """The denser tickets of a method that do not pass: they are undecided, for none fails."""
+    return [t for t in ladder if t.sparsity < last.sparsity and t.measured != "pass"]
 
 
 def _loser(results: Results, ladders: Sequence[Sequence[Ticket]]) -> list[str]:
