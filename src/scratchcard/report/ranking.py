@@ -65,12 +65,14 @@ def _control(results: Results, method: str) -> str:
 
 
 def _reach(r: Reach) -> Cell:
-    small = ""
+    small, said = "", []
     if r.lo is not None and r.hi is not None and {r.lo, r.hi} != {r.sparsity}:
-        small = f"{_percent(r.lo)} to {_percent(r.hi)}"
-    what = "90 % interval over resampled seeds" if r.seeds >= ENOUGH else "range of the seeds"
-    fails = "" if math.isinf(r.refuted) else f"; first fails at {words.percent(r.refuted)}"
-    return Cell(_percent(r.sparsity), small, r.sparsity, hint=what + fails)
+        small = f"{_percent(r.lo)} to {_percent(r.hi)}" if r.lo < r.hi else _percent(r.lo)
+        several = r.seeds >= ENOUGH
+        said.append("90 % interval over resampled seeds" if several else "range of the seeds")
+    if math.isfinite(r.refuted):
+        said.append(f"first fails at {words.percent(r.refuted)}")
+    return Cell(_percent(r.sparsity), small, r.sparsity, hint="; ".join(said))
 
 
 def _percent(sparsity: float) -> str:

@@ -17,7 +17,7 @@ from scratchcard.results import Measured, Results
 from scratchcard.verdict.compare import lineup, voters
 from scratchcard.verdict.judge import Ticket, Verdict
 from scratchcard.verdict.regions import ROUNDING
-from scratchcard.verdict.sensitivity import losses_of, over_seeds, position, rungs_of
+from scratchcard.verdict.sensitivity import ENOUGH, losses_of, over_seeds, position, rungs_of
 
 Rule = Literal["passes", "no worse", "wins all"]
 RULES: tuple[Rule, ...] = ("passes", "no worse", "wins all")
@@ -37,7 +37,8 @@ class Reach:
         sparsity: Of the last ticket before the first that the rule does not hold for; 0 if it does
             not hold for the first.
         lo: Lower end of the 90 % interval over resampled seeds; below five seeds the smallest of
-            what the seeds say one by one; None of one seed.
+            what the seeds say one by one; None of one seed, and by our rule below five: one by one
+            seeds scatter too much to pass, however many they are.
         hi: Upper end.
         refuted: The densest ticket that fails; infinite if none does. Tickets between the two are
             undecided, or lack a reading.
@@ -125,6 +126,8 @@ def _reach(
     rule: Rule,
 ) -> Reach:
     resampled = _Resampled(results, ladder, rungs, rule)
+    singly = rule == "passes" and resampled.seeds < ENOUGH
+    ends = (None, None) if singly else over_seeds(resampled.sparsity, resampled.seeds)
     first = ladder[0]
     return Reach(
         first.data,
@@ -132,7 +135,7 @@ def _reach(
         first.method,
         rule,
         ladder_end(ladder, rule),
-        *over_seeds(resampled.sparsity, resampled.seeds),
+        *ends,
         refuted=min((stands_at(t) for t in ladder if fails(t, rule)), default=math.inf),
         seeds=resampled.seeds,
     )

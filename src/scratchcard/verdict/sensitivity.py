@@ -87,7 +87,7 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class Longest:
-    """Which methods a metric holds longest with; several if none of them is seen to break sooner.
+    """Which methods a metric is seen to hold longest with; several if they hold equally far.
 
     Attributes:
         data: Label of the data set.
