@@ -71,7 +71,6 @@ def test_holm_holds_over_the_metrics_of_a_ticket() -> None:
     two = only(study({**dense, "ece": exact(0.1)}, {**sparse, "ece": exact(0.1)}))
     assert two.comparisons["accuracy"].call == "undecided"
     assert two.outcome == two.measured == "undecided"
-    assert "Accuracy" in two.why
 
 
 def test_a_metric_without_a_vote_is_estimated_but_not_called() -> None:
@@ -143,7 +142,6 @@ def test_an_unmeasured_dimension_leaves_a_pass_undecided() -> None:
     assert (ticket.measured, ticket.outcome) == ("pass", "undecided")
     assert ticket.dimensions["landscape"] is None
     assert ticket.dimensions["calibration"] == "matches"
-    assert "not measured: interpretability, landscape" in ticket.why
     whole = only(make_results(methods=("lth",), targets=(0.36,), metrics=ALL, effects=no_effect))
     assert (whole.measured, whole.outcome) == ("pass", "pass")
 
@@ -155,7 +153,6 @@ def test_one_worse_metric_fails_the_ticket_and_its_dimension() -> None:
     assert ticket.outcome == ticket.measured == "fail"
     assert ticket.dimensions["calibration"] == "worse"
     assert ticket.dimensions["generalisation"] == "matches"
-    assert ticket.why.startswith("worse: NLL")
     assert not ticket.no_worse
 
 
@@ -175,7 +172,7 @@ def test_a_win_counts_only_if_accuracy_passes() -> None:
     assert sound.no_worse
 
 
-def test_failed_networks_and_readings_are_left_out_and_said() -> None:
+def test_failed_networks_and_readings_are_left_out() -> None:
     failed = {
         ("lth", 0.5, 1): "diverged",
         ("dense", 0.0, 3): "killed",
@@ -186,15 +183,12 @@ def test_failed_networks_and_readings_are_left_out_and_said() -> None:
     assert ticket.seeds == (0, 2, 4)
     assert ticket.comparisons["accuracy"].seeds == 3
     assert ticket.comparisons["ece"].seeds == 2
-    assert "2 of 5 seeds failed" in ticket.why
-    assert "some seeds lack a reading: ECE" in ticket.why
 
 
 def test_a_headline_metric_that_nobody_read_leaves_it_undecided() -> None:
     failed = {("lth", 0.5, k, "ece"): "boom" for k in range(5)}
     ticket = only(make_results(methods=("lth",), targets=(0.5,), effects=no_effect, failed=failed))
     assert ticket.measured == "undecided"
-    assert "no reading: ECE" in ticket.why
     assert not ticket.wins_all
     assert not ticket.no_worse
     nothing = only(study({"nll": exact(0.2)}, {"nll": exact(math.nan)}))

@@ -6,7 +6,7 @@ Margins are declared beforehand, differences are paired, and what the data canno
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal
@@ -42,7 +42,6 @@ class Ticket:
         comparisons: By label of the metric, all metrics that were read.
         outcome: The design's rule: a dimension that was not measured leaves a pass undecided.
         measured: The same rule over the headline metrics of this study alone.
-        why: What decided, in a few words.
         region: By accuracy; None if accuracy was not read.
         regions: By label of each metric that votes and was read, by that metric alone.
         dimensions: Per voting dimension a call, or None if none of its metrics that votes was read:
@@ -61,7 +60,6 @@ class Ticket:
     comparisons: Mapping[str, Comparison]
     outcome: Outcome
     measured: Outcome
-    why: str
     region: Region | None
     regions: Mapping[str, Region]
     dimensions: Mapping[Dimension, Call | None]
@@ -130,7 +128,6 @@ def _ticket(results: Results, cell: Cell, region: Region | None, pools: _Pools) 
     dimensions = {dimension: _dimension(results, dimension, ballot) for dimension in VOTING}
     seeds = tuple(member.network.seed for member in members if _was_read(results, member))
     measured = _outcome(ballot)
-    silent = {label for member in members for label in member.silent}
     if measured == "pass" and len(seeds) < len(members):
         measured = "undecided"  # what diverged must not make a method look good
     complete = None not in dimensions.values()
@@ -141,7 +138,6 @@ def _ticket(results: Results, cell: Cell, region: Region | None, pools: _Pools) 
         comparisons=comparisons,
         outcome=measured if complete or measured == "fail" else "undecided",
         measured=measured,
-        why=_why(results, ballot, dimensions, silent, (len(seeds), len(members))),
         region=region,
         regions=metric_regions(results, comparisons, region),
         dimensions=dimensions,
@@ -201,45 +197,6 @@ def _no_loss(ballot: Ballot, allowed: float) -> bool:
         c is not None and c.margin is not None and c.d >= -allowed * c.margin - ROUNDING
         for c in ballot.values()
     )
-
-
-def _why(
-    results: Results,
-    ballot: Ballot,
-    dimensions: Mapping[Dimension, Call | None],
-    silent: Collection[str],
-    count: tuple[int, int],
-) -> str:
-    """What decided, most important first; ``count`` is of the seeds that were read, and of all."""
-    seeds, planned = count
-    read = {label: c for label, c in ballot.items() if c is not None}
-    worse = [label for label, c in read.items() if c.call == "worse"]
-    unsure = [label for label, c in read.items() if not c.safe and label not in worse]
-    partly = [label for label, c in read.items() if c.seeds < seeds]
-    reasons = {
-        "worse": worse,
-        "a loss is not ruled out": unsure,
-        "no reading": [label for label in ballot if label not in read and label not in silent],
-        "not applicable": [label for label in ballot if label not in read and label in silent],
-        "some seeds lack a reading": partly,
-    }
-    said = [
-        f"{reason}: {', '.join(results.metrics[label].title for label in labels)}"
-        for reason, labels in reasons.items()
-        if labels
-    ]
-    if read and not (worse or unsure):
-        said.insert(0, f"no loss beyond the margin on {len(read)} headline metrics")
-    touched = {spec.dimension for spec in results.metrics.values()}
-    unmeasured = [dimension for dimension, call in dimensions.items() if call is None]
-    absent = {
-        "not measured": [d for d in unmeasured if d not in touched],
-        "no voting metric measured": [d for d in unmeasured if d in touched],
-    }
-    said += [f"{what}: {', '.join(names)}" for what, names in absent.items() if names]
-    if seeds < planned:
-        said.append(f"{planned - seeds} of {planned} seeds failed")
-    return "; ".join(said)
 
 
 def _was_read(results: Results, measured: Measured) -> bool:
