@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from scratchcard.contracts import Reading
-from scratchcard.report import page, readings, summary, tables, words
+from scratchcard.report import page, ranking, readings, summary, tables, words
 from scratchcard.report.cells import Table
 from scratchcard.results import NOT_RUN, Results
-from scratchcard.verdict import Verdict, breaks, judge
+from scratchcard.verdict import Verdict, at_equal_budget, breaks, judge
 from tests import factory
 from tests.factory import CAST, make_results, no_effect
 
@@ -254,6 +254,18 @@ def test_what_was_not_read_neither_holds_nor_loses() -> None:
     assert row.cells[-1].text == "—"
     assert row.cells[-1].hint == "not all headline metrics could be compared"
     assert row.cells[-1].small == "region I"
+
+
+def test_a_method_that_nobody_could_compare_reaches_nothing_known() -> None:
+    failed = {("lth", 0.36, k): "diverged" for k in range(2)}
+    results = make_results(methods=("lth", "omp"), targets=(0.36,), seeds=2, failed=failed)
+    verdict = judge(results)
+    table = ranking.reach(results, verdict, SETTING)
+    assert table is not None
+    assert [cell.text for cell in table.rows[0].cells[1:4]] == ["—"] * 3
+    assert [cell.text for cell in table.rows[1].cells[1:4]] != ["—"] * 3
+    bought = at_equal_budget(results, verdict)
+    assert {one.sparsity for one in bought if one.method == "lth"} == {None}
 
 
 def test_an_unknown_error_has_no_interval() -> None:

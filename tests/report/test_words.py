@@ -238,7 +238,7 @@ def test_a_ticket_of_which_nothing_is_cut_is_no_reach() -> None:
     results = make_results(
         methods=("channels",), targets=(0.2,), effects=no_effect, reached={("channels", 0.2): 0.0}
     )
-    assert headline(results).startswith("Only dense networks")
+    assert headline(results).startswith("Only dense networks were measured")
     assert "at the step of 20 %, all weights kept" in tickets(results)[0]
 
 

@@ -65,6 +65,8 @@ def _control(results: Results, method: str) -> str:
 
 
 def _reach(r: Reach) -> Cell:
+    if not r.seeds:
+        return Cell("—", kind="none", hint="no network could be compared")
     small, said = "", []
     if r.lo is not None and r.hi is not None and {r.lo, r.hi} != {r.sparsity}:
         small = f"{_percent(r.lo)} to {_percent(r.hi)}" if r.lo < r.hi else _percent(r.lo)
@@ -118,7 +120,9 @@ def _bought(
         far = {a.rule: a.sparsity for a in own if (a.method, a.budget) == (method, price)}
         passes, means = far["passes"], far["no worse"]
         if passes is None or means is None:
-            cells.append(Cell("—", kind="none", hint="it buys no ticket of this method"))
+            cells.append(
+                Cell("—", kind="none", hint="it buys no ticket of this method that was read")
+            )
         else:
             cells.append(Cell(_percent(passes), f"means {_percent(means)}", passes))
     return cells

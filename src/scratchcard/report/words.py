@@ -76,7 +76,8 @@ def sentences(results: Results, verdict: Verdict) -> list[str]:
     """The study in a few sentences: who keeps up and how far, who fails, and what is not known."""
     judged = [t for t in verdict.tickets if t.method not in results.controls and t.sparsity]
     if not judged:
-        who = "dense networks and controls" if verdict.tickets else "dense networks"
+        beside = any(ticket.method in results.controls for ticket in verdict.tickets)
+        who = "dense networks and controls" if beside else "dense networks"
         return [f"Only {who} were measured, so there is nothing to compare."]
     if not voters(results):
         return ["No headline metric was measured, so there is no verdict."]

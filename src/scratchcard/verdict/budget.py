@@ -47,7 +47,7 @@ class Affordable:
         rule: By which.
         budget: In dense trainings.
         sparsity: Of the last of these tickets before the first that the rule does not hold for, 0
-            if it does not hold for the first; None if the budget buys no ticket.
+            if it does not hold for the first; None if the budget buys no ticket that was read.
     """
 
     data: str
@@ -112,4 +112,5 @@ def _price(cost: Cost, currency: Currency) -> float:
 
 
 def _far(tickets: Sequence[Ticket], rule: Rule) -> float | None:
-    return ladder_end(sorted(tickets, key=stands_at), rule) if tickets else None
+    read = any(ticket.seeds for ticket in tickets)
+    return ladder_end(sorted(tickets, key=stands_at), rule) if read else None
