@@ -16,7 +16,7 @@ ROOT = Path(scratchcard.__file__).parent
 
 LAYERS = [
     ["contracts"],
-    ["registry", "seeds", "files", "prunable"],
+    ["registry", "plugins", "seeds", "files", "prunable"],
     ["study", "graph", "provenance", "store"],
     ["plan", "snapshot", "folder"],
     ["models", "data", "masks", "guard", "structure", "connectivity", "probe", "stats"],

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scratchcard.graph import Stage
+from scratchcard.plugins import load_plugins
 from scratchcard.provenance import provenance
-from scratchcard.registry import load_plugins
 from scratchcard.stages.concepts import make_concepts
 from scratchcard.stages.corrupt import corrupt_images
 from scratchcard.stages.data import load

@@ -9,7 +9,8 @@ from typing import Any
 from scratchcard.contracts import UserError
 from scratchcard.study import lines
 from scratchcard.study.choices import Choice
-from scratchcard.study.study import EVERY, Study
+from scratchcard.study.reader import EVERY
+from scratchcard.study.study import Study
 
 OWN = ("name", "plugins", "methods", "metrics", "text", "source", "folders")
 """What merged studies may differ in; methods and metrics of one label may not."""

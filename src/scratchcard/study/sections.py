@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from scratchcard.contracts import Method, UserError
-from scratchcard.study.choices import Profile, within
+from scratchcard.study.checks import within
+from scratchcard.study.choices import Profile
 from scratchcard.study.problems import show
 
 Positive = Annotated[float, Field(gt=0)]
