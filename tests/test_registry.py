@@ -53,3 +53,40 @@ def test_each_gets_its_own_and_both_what_both_name(spec: MetricSpec) -> None:
 def test_a_default_for_what_is_no_option_of_a_need_is_refused() -> None:
     with pytest.raises(UserError, match=r'default for "mask", .*did you mean "masks"'):
         metric("told", **DECLARED, defaults={"mask": 9})(told)
+
+
+def test_a_need_may_be_called_as_an_option_of_another() -> None:
+    def both(masks: list[str], occluded_logits: str) -> Reading:
+        """Masks of weights, and answers under masks of segments."""
+        return Reading(float(len(masks)), float(len(occluded_logits)), 1)
+
+    known = dict(METRICS._specs)
+    try:
+        metric("both", **DECLARED)(both)
+        spec = METRICS.get("both")
+        given = {"masks": lambda: ["a", "b"], "occluded_logits": lambda masks, **_: "x" * masks}
+        reading = call(spec, given, options(spec, "default", {"masks": 5}))
+    finally:
+        METRICS._specs.clear()
+        METRICS._specs.update(known)
+    assert (reading.value, reading.stderr) == (2, 5)
+    assert reading.params["masks"] == 5
+
+
+def test_a_group_cannot_ask_for_what_is_of_one_network() -> None:
+    def mixed(all_logits: Any, test: Any, occluded_logits: Any) -> Reading:
+        """Never called."""
+        raise AssertionError
+
+    with pytest.raises(UserError, match=r"all seeds together, so it cannot need occluded_logits"):
+        metric("mixed", **DECLARED)(mixed)
+    assert "mixed" not in METRICS
+
+
+@pytest.mark.parametrize("need", ["dense_logits", "dense_occluded_logits", "other_masks"])
+def test_what_the_twin_has_no_reading_of_cannot_vote(need: str) -> None:
+    namespace: dict[str, Any] = {"Reading": Reading}
+    exec(f"def paired({need}) -> Reading: ...", namespace)
+    with pytest.raises(UserError, match="it cannot vote; remove headline"):
+        metric("paired", **DECLARED, headline=True, margin=1.0)(namespace["paired"])
+    assert "paired" not in METRICS

@@ -29,6 +29,8 @@ from scratchcard.contracts import (
 
 S = TypeVar("S", bound=Spec)
 T = TypeVar("T", bound=Callable[..., Any])
+ALL_SHARE = ("test", "train", "val")
+"""Needs that the networks of all seeds have in common."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -201,35 +203,45 @@ def metric(
                 f'metric "{name}" needs {unknown[0]!r}{did_you_mean(unknown[0], NEEDS)} '
                 f"(a metric may ask for: {', '.join(NEEDS)})"
             )
-        if headline and any(need.startswith(("dense_", "all_")) for need in needs):
-            raise UserError(
-                f'metric "{name}" compares with the dense twin, so the twin has no reading of it '
-                "to differ from: it cannot vote; remove headline"
-            )
         if headline and margin is None:
             raise UserError(f'metric "{name}" votes in the verdict, so it must declare a margin')
         common = _without_paths(Spec.common(name, version, target))
         common["parameters"] = _with_needs(name, needs, defaults or {}) | common["parameters"]
-        METRICS.add(
-            MetricSpec(
-                **common,
-                title=title,
-                dimension=dimension,
-                better=better,
-                unit=unit,
-                needs=needs,
-                headline=headline,
-                margin=margin,
-                scale=scale,
-                paper=dict(paper or {}),
-                caution=caution,
-                costly=costly,
-                timed=timed,
-            )
+        spec = MetricSpec(
+            **common,
+            title=title,
+            dimension=dimension,
+            better=better,
+            unit=unit,
+            needs=needs,
+            headline=headline,
+            margin=margin,
+            scale=scale,
+            paper=dict(paper or {}),
+            caution=caution,
+            costly=costly,
+            timed=timed,
         )
+        _check_scope(spec)
+        METRICS.add(spec)
         return target
 
     return register
+
+
+def _check_scope(spec: MetricSpec) -> None:
+    """Refuse a vote where the dense twin has no reading, and needs that never come together."""
+    if spec.headline and spec.scope != "network":
+        raise UserError(
+            f'metric "{spec.name}" looks at other networks, too, so the dense twin has no reading '
+            "of it to differ from: it cannot vote; remove headline"
+        )
+    single = [n for n in spec.needs if not n.startswith("all_") and n not in ALL_SHARE]
+    if spec.scope == "group" and single:
+        raise UserError(
+            f'metric "{spec.name}" looks at the networks of all seeds together, so it cannot need '
+            f"{single[0]} of one of them (beside all_... it may ask for: {', '.join(ALL_SHARE)})"
+        )
 
 
 def _with_needs(

@@ -104,3 +104,12 @@ def test_a_reading_that_is_no_number_is_refused() -> None:
     spec = replace(METRICS.get("accuracy"), target=lambda logits: Reading(float("nan"), 0.0, 4))
     with pytest.raises(ValueError, match='metric "accuracy" is nan'):
         call(spec, {"logits": lambda: None}, {})
+
+
+def test_a_number_of_masks_is_an_option(model: nn.Module, test_set: Images) -> None:
+    for number in (9, np.int64(9)):
+        reading = measure(model, "fidelity", test_set, images=3, masks=number)
+        assert reading.params["masks"] == 9
+        assert type(reading.params["masks"]) is int
+    with pytest.raises(UserError, match='metric "accuracy" has no option "masks"'):
+        measure(model, "accuracy", test_set, masks=9)

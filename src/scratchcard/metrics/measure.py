@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -91,8 +92,10 @@ def call(
         available[need](**{option: params[option] for option in NEED_OPTIONS.get(need, {})})
         for need in spec.needs
     ]
-    own = inspect.signature(spec.target).parameters
-    reading: Reading = spec.target(*needed, **{k: v for k, v in params.items() if k in own})
+    # Options of needs are no arguments; and masks names a need as well as an option.
+    arguments = inspect.signature(spec.target).parameters.values()
+    own = {p.name: params[p.name] for p in arguments if p.kind is p.KEYWORD_ONLY}
+    reading: Reading = spec.target(*needed, **own)
     if not (math.isfinite(reading.value) and math.isfinite(reading.stderr)):
         raise ValueError(
             f'metric "{spec.name}" is {reading.value} with standard error {reading.stderr}, '
@@ -154,8 +157,8 @@ def measure(
     0.5
     """
     spec = METRICS.get(metric)
-    if isinstance(masks, int):
-        params, masks = {**params, "masks": masks}, None
+    if masks is not None and not isinstance(masks, Masks):
+        params, masks = {**params, "masks": operator.index(masks)}, None
     full = options(spec, profile, params)
     given = providers(
         model,
