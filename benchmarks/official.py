@@ -13,41 +13,32 @@ from __future__ import annotations
 import json
 import math
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
+from traces import TRAIN, Draws, input_draws, stopped, timed, weight_draws, weight_traces
 
 from scratchcard.collect import read
 from scratchcard.contracts import Reading
 from scratchcard.data.base import Images
 from scratchcard.graph import Network, Plan
-from scratchcard.metrics.landscape.hessian import Weights, derivatives, signs
-from scratchcard.metrics.landscape.input_hessian import InputHessians
 from scratchcard.metrics.measure import measure
 from scratchcard.probe import floats, inference_copy, logits
 from scratchcard.registry import METRICS
-from scratchcard.seeds import numpy_stream, torch_stream
 from scratchcard.stages.work import Work
 from scratchcard.store import Store
 from scratchcard.verdict.paired import Pair, example_variance
 
-T = TypeVar("T")
 TEST = 10_000
 PASSES = {"accuracy": 1, "ece": 1, "sce": 1, "nll": 1, "ood-auroc": 3, "mce": 15 * 5}
 """How often a metric of logits shows the network as many images as the test set has."""
 LIME = {"images": 100, "masks": 1000}
-TRAIN, DRAWS, TOLERANCE = 200, 100, 1e-3
-"""Of a Hessian's trace: images, draws at most, and the relative change of their running mean at
-which the official code stops."""
-PROBES, SEQUENCES = 4, 2000
-"""By which the spread over images is found, and how often the draws are drawn again."""
 
 
 def main(folder: Path, method: str) -> None:
@@ -64,8 +55,8 @@ def main(folder: Path, method: str) -> None:
         fgsm(sides),
         lime(sides, "fidelity"),
         lime(sides, "stability"),
-        hessian(sides, "weight-hessian-trace", weight_traces, weight_draws),
-        hessian(sides, "input-hessian-trace", input_traces, input_draws),
+        hessian(sides, "weight-hessian-trace", weights_alone, weight_draws),
+        hessian(sides, "input-hessian-trace", inputs_alone, input_draws),
     ]
     _print(rows)
 
@@ -86,6 +77,11 @@ class Side:
     def images(self, split: str) -> Images:
         """Of the study's data."""
         return self._work.images(split)
+
+    @property
+    def subject(self) -> tuple[nn.Module, Images, str]:
+        """The network, the training images and a name."""
+        return self.model, self.images("train"), self.network.method
 
     def stored(self, label: str) -> Reading:
         """The study's reading of a metric."""
@@ -172,15 +168,11 @@ def lime(sides: Sequence[Side], label: str) -> Row:
     return Row(label, ours, theirs, common, apart, 1 - masks / apart**2, "explanations")
 
 
-Draws = tuple[np.ndarray, float, float]
-"""Traces of the whole batch, one a draw; seconds of the graph, and of a draw."""
-
-
 def hessian(
     sides: Sequence[Side],
     label: str,
     traces: Callable[[Side], np.ndarray],
-    draws: Callable[[Side], Draws],
+    draws: Callable[[nn.Module, Images, str], Draws],
 ) -> Row:
     """Their draws are of the whole batch, and their number is left to chance.
 
@@ -197,7 +189,7 @@ def hessian(
     images = sum(map(_between, relative)) / TRAIN
     probes, theirs = 0.0, 0.0
     for side, one in zip(sides, found, strict=True):
-        values, graph, each = draws(side)
+        values, graph, each = draws(*side.subject)
         count, error = stopped(values / one.mean())
         probes, theirs = probes + error**2, theirs + graph + count * each
         print(f"{label}, {side.network.method}: {one.mean():.4g}, {count:.0f} draws, {error:.1%}")
@@ -213,81 +205,16 @@ def _between(traces: np.ndarray) -> float:
     return float(traces.mean(axis=1).var(ddof=1) - within)
 
 
-def stopped(values: np.ndarray) -> tuple[float, float]:
-    """How many draws are made on average, and the standard deviation of the mean that is returned.
-
-    Draws come in random order with replacement; the first that changes the running mean by less
-    than ``TOLERANCE`` is the last.
-    """
-    stream = numpy_stream(0, "sequences of draws")
-    drawn = stream.choice(values, size=(SEQUENCES, DRAWS))
-    running = drawn.cumsum(axis=1) / np.arange(1, DRAWS + 1)
-    change = np.abs(np.diff(running, axis=1)) / (np.abs(running[:, :-1]) + 1e-6)
-    still = change < TOLERANCE
-    last = np.where(still.any(axis=1), still.argmax(axis=1) + 1, DRAWS - 1)
-    return float(last.mean() + 1), float(running[np.arange(SEQUENCES), last].std(ddof=1))
+def weights_alone(side: Side) -> np.ndarray:
+    """Traces by the weights, of each of the first images alone."""
+    return weight_traces(*side.subject)
 
 
-def weight_traces(side: Side) -> np.ndarray:
-    """Of each image alone."""
-    weights, train = _weights(side)
-    rows = []
-    for row in range(TRAIN):
-        with derivatives(weights.network):
-            apply = weights.products(train.take(torch.tensor([row])), 1)
-            probes = [_probe(weights, side, "image", row, number) for number in range(PROBES)]
-            rows.append([_along(probe, apply(probe)) for probe in probes])
-    return np.array(rows)
-
-
-def weight_draws(side: Side) -> Draws:
-    """Of the first images in one batch, the graph kept."""
-    weights, train = _weights(side)
-    with derivatives(weights.network):
-        apply, graph = timed(lambda: weights.products(train.take(torch.arange(TRAIN)), TRAIN))
-        probes = [_probe(weights, side, "batch", number) for number in range(DRAWS)]
-        values, seconds = timed(lambda: [_along(probe, apply(probe)) for probe in probes])
-    return np.array(values), graph, seconds / DRAWS
-
-
-def _weights(side: Side) -> tuple[Weights, Images]:
-    return Weights.of(side.model), side.images("train")
-
-
-def _probe(weights: Weights, side: Side, *purpose: str | int) -> Tensor:
-    """Signs of the surviving weights, other ones for each network."""
-    return weights.probe(side.network.method, *purpose) * weights.alive
-
-
-def _along(probe: Tensor, product: Tensor) -> float:
-    return float((probe.double() * product.double()).sum())
-
-
-def input_traces(side: Side) -> np.ndarray:
-    """Of each image alone, exactly: without probes."""
+def inputs_alone(side: Side) -> np.ndarray:
+    """Traces by the pixels, exactly: without probes."""
     reading, _ = side.measured("input-hessian-trace", images=TRAIN, first=True)
     assert reading.examples is not None
     return reading.examples[:, None]
-
-
-def input_draws(side: Side) -> Draws:
-    """Of the mean loss of the first images, by the pixels of all of them."""
-    first = side.images("train").take(torch.arange(TRAIN))
-    hessians = InputHessians.of(side.model, first, batch_size=TRAIN, exact_classes=0, vectors=1)
-    stream = torch_stream(0, side.network.method, "draws")
-    with derivatives(hessians.network):
-        (_, inputs, labels), *_ = hessians.batches()
-        apply, graph = timed(lambda: hessians.products(inputs, labels))
-        probes = [signs(inputs.flatten(1).shape, stream) for _ in range(DRAWS)]
-        values, seconds = timed(lambda: [_along(v, apply(v)) / TRAIN for v in probes])
-    return np.array(values), graph, seconds / DRAWS
-
-
-def timed(run: Callable[[], T]) -> tuple[T, float]:
-    """The answer and the processor time."""
-    started = time.process_time()
-    answer = run()
-    return answer, time.process_time() - started
 
 
 def _pair(sides: Sequence[Side], label: str) -> tuple[Pair, float]:
