@@ -1,6 +1,6 @@
 """A registry that could not be filled says why every time, and never passes for a full one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -64,7 +64,10 @@ def test_a_need_may_be_called_as_an_option_of_another() -> None:
     try:
         metric("both", **DECLARED)(both)
         spec = METRICS.get("both")
-        given = {"masks": lambda: ["a", "b"], "occluded_logits": lambda masks, **_: "x" * masks}
+        given: dict[str, Callable[..., Any]] = {
+            "masks": lambda: ["a", "b"],
+            "occluded_logits": lambda masks, **_: "x" * masks,
+        }
         reading = call(spec, given, options(spec, "default", {"masks": 5}))
     finally:
         METRICS._specs.clear()

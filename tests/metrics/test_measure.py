@@ -1,6 +1,7 @@
 """``measure`` and ``call``: options, missing inputs, answers that are no numbers."""
 
 from dataclasses import replace
+from typing import SupportsIndex
 
 import numpy as np
 import pytest
@@ -107,7 +108,8 @@ def test_a_reading_that_is_no_number_is_refused() -> None:
 
 
 def test_a_number_of_masks_is_an_option(model: nn.Module, test_set: Images) -> None:
-    for number in (9, np.int64(9)):
+    numbers: tuple[SupportsIndex, ...] = (9, np.int64(9))
+    for number in numbers:
         reading = measure(model, "fidelity", test_set, images=3, masks=number)
         assert reading.params["masks"] == 9
         assert type(reading.params["masks"]) is int

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, SupportsIndex
 
 from torch import nn
 
@@ -117,7 +117,7 @@ def measure(
     dense: nn.Module | None = None,
     previous: nn.Module | None = None,
     networks: Mapping[str, nn.Module] | None = None,
-    masks: Masks | int | None = None,
+    masks: Masks | SupportsIndex | None = None,
     others: Mapping[str, Masks] | None = None,
     profile: str = "default",
     **params: Any,
