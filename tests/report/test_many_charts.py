@@ -120,3 +120,23 @@ def test_an_estimate_of_next_to_nothing_is_drawn() -> None:
     assert ends
     assert all(math.isfinite(end) for end in ends)
     assert "Hessian trace" in page.render(results, judge(results))
+
+
+def test_a_collapsed_network_does_not_take_the_axis() -> None:
+    """Its reading of next to nothing stands at the edge, and the tooltip has it in full."""
+
+    def effects(method: str, target: float, label: str) -> float:
+        return -60.0 if method == "random" else 0.0
+
+    results = make_results(metrics=("fidelity",), effects=effects, examples=50)
+    (panel,) = plots.panels(results, judge(results))
+    low, high = panel.window
+    assert high < 1e9 * low
+    drawn = charts.rows(panel, results)
+    assert all(
+        low * (1 - 1e-5) <= row["y"] <= high for k in ("points", "seeds") for row in drawn[k]
+    )
+    fallen = [row for row in drawn["points"] if row["who"] == results.methods["random"]]
+    assert {row["y"] for row in fallen} == {charts.trim(low)}
+    assert all("e\N{MINUS SIGN}" in row["value"] for row in fallen)
+    assert "log scale, cut off" in page.render(results, judge(results))

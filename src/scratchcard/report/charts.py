@@ -16,7 +16,7 @@ from scratchcard.report.theme import MARKS, Look
 from scratchcard.results import Results
 from scratchcard.verdict import Band, lineup
 
-HEIGHT = 210
+HEIGHT = {"linear": 210, "log": 210, "margins": 300}
 SHOWN = "indexof(hidden, datum.m) < 0"
 LIT = "lit == '' || lit == datum.m"
 FEW = 6
@@ -30,7 +30,7 @@ UPRIGHT: dict[Kind, tuple[alt.Scale, dict[str, Any]]] = {
     "log": (alt.Scale(type="log", nice=False, padding=6), {"values": LOG_TICKS, "format": "~g"}),
     "margins": (
         alt.Scale(type="symlog", constant=2, nice=False, padding=6),
-        {"values": [-300, -100, -30, -10, -3, -1, 0, 1, 3, 10, 30], "format": "~g"},
+        {"values": [-300, -100, -30, -10, -3, -1, 0, 1, 3, 10, 30], "format": "d"},
     ),
 }
 """The scale and the ticks of upright axes: margins are linear around 0 and logarithmic beyond."""
@@ -99,7 +99,7 @@ def spec(
         twins.mark_point(**MARKS["dense-seed"]).encode(x, y, tooltip=tip),
     ).properties(
         width="container",
-        height=HEIGHT,
+        height=HEIGHT[kind],
         autosize=alt.AutoSizeParams(type="fit", contains="padding"),
     )
     # Layers share a scale unless told otherwise, and hollow markers would be filled.
@@ -152,7 +152,7 @@ def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
     return {
         "dense": [] if band is None else [_band(panel, band)],
         "twins": [_seed(panel, dot, "Dense twin") for dot in panel.dense],
-        "curves": [row for key, _, curve in curves for row in _segments(curve, key)],
+        "curves": [row for key, _, curve in curves for row in _segments(panel, curve, key)],
         "points": [
             {
                 "m": key,
@@ -171,11 +171,11 @@ def rows(panel: Panel, results: Results) -> dict[str, list[dict[str, Any]]]:
 
 
 def _band(panel: Panel, band: Band) -> dict[str, float]:
-    lo, hi = (band.mean if end is None else panel.cut(end) for end in (band.lo, band.hi))
+    lo, hi = (panel.cut(band.mean if end is None else end) for end in (band.lo, band.hi))
     return {"y": trim(band.mean), "lo": trim(lo), "hi": trim(hi)}
 
 
-def _segments(curve: Curve, key: str) -> Iterator[dict[str, Any]]:
+def _segments(panel: Panel, curve: Curve, key: str) -> Iterator[dict[str, Any]]:
     for i, (region, points) in enumerate(curve.runs()):
         for point in points:
             yield {
@@ -183,7 +183,7 @@ def _segments(curve: Curve, key: str) -> Iterator[dict[str, Any]]:
                 "run": f"{key}/{i}",
                 "region": region,
                 **_across(point),
-                "y": trim(point.mean),
+                "y": trim(panel.cut(point.mean)),
             }
 
 
@@ -196,9 +196,9 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
         error = None if point.hi is None else point.hi - point.mean
     return {
         **_across(point),
-        "y": trim(point.mean),
-        "lo": trim(point.mean if point.lo is None else panel.cut(point.lo)),
-        "hi": trim(point.mean if point.hi is None else panel.cut(point.hi)),
+        "y": trim(panel.cut(point.mean)),
+        "lo": trim(panel.cut(point.mean if point.lo is None else point.lo)),
+        "hi": trim(panel.cut(point.mean if point.hi is None else point.hi)),
         "who": title,
         "at": _at(point.sparsity, point.target),
         "value": _printed(panel, point.mean, error),
@@ -209,7 +209,7 @@ def _mean(panel: Panel, point: Point, title: str) -> dict[str, Any]:
 def _seed(panel: Panel, dot: Dot, title: str) -> dict[str, Any]:
     return {
         **_across(dot),
-        "y": trim(dot.value),
+        "y": trim(panel.cut(dot.value)),
         "who": title,
         "at": _at(dot.sparsity, dot.target),
         "value": _printed(panel, dot.value, dot.stderr),

@@ -13,6 +13,8 @@ from scratchcard.results import Results
 from scratchcard.verdict import Band, Comparison, Region
 
 REGIONS: tuple[Region, ...] = ("I", "II", "III")
+DECADES = 4
+"""To either side of dense that a logarithmic axis has: networks that collapse may read 1e-57."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,9 @@ class Panel:
 
     @property
     def domain(self) -> tuple[float, float]:
-        """What is shown: every mean and seed, and a third as much again for the bands.
+        """Every mean and seed, and a third as much again for the bands, or where the metric ends.
 
-        Bands are cut there, and where the metric ends: with two seeds they would fill the panel.
+        With two seeds the bands would fill the panel.
         """
         low, high = min(self._values), max(self._values)
         if self.log:
@@ -121,9 +123,21 @@ class Panel:
             top = min(top, self.scale) if high <= self.scale else top
         return bottom, top
 
-    def cut(self, value: float) -> float:
-        """``value``, or the end of the domain that it lies beyond."""
+    @property
+    def window(self) -> tuple[float, float]:
+        """What is shown: the domain; of a logarithmic one no more than is near the dense twins."""
         low, high = self.domain
+        if not self.log or high <= low * 10 ** (2 * DECADES):
+            return low, high
+        means = sorted(p.mean for curve in self.curves for p in curve.points)
+        middle = self.band.mean if self.band is not None else means[len(means) // 2]
+        reach = 10**DECADES
+        lowest, highest = min(middle, *means), max(middle, *means)
+        return max(lowest / 10, middle / reach), min(highest * 10, middle * reach)
+
+    def cut(self, value: float) -> float:
+        """``value``, or the end of the window that it lies beyond."""
+        low, high = self.window
         return min(max(value, low), high)
 
     @property

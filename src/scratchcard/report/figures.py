@@ -35,8 +35,6 @@ ACROSS = 3
 """Small multiples in a row of the overview."""
 TITLE, LABEL = 31, 28
 """Characters in a line above a small multiple, and beside a panel."""
-DECADES = 4
-"""To either side of dense that a logarithmic axis has: networks that collapse may read 1e-57."""
 APART = 0.11
 """Between methods that stand beside each other, in rungs."""
 SPARSITY = "sparsity (%)"
@@ -99,7 +97,7 @@ def shared(methods: list[str]) -> list[list[str]]:
 
 def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> None:
     """One panel: the dense band and line, and each method's interval, seeds, means and regions."""
-    rungs, window = curves.ladder(results), _window(panel)
+    rungs, window = curves.ladder(results), panel.window
     if panel.log:
         axes.set_yscale("log")
     if panel.log or window[1] >= 1_000:
@@ -125,18 +123,6 @@ def draw(axes: Axes, results: Results, panel: Panel, methods: Sequence[str]) -> 
     axes.set_xticks(list(ticks)[::-every], names[::-every])
     axes.set_xlim(-0.35, len(rungs) + 0.35 + 0.15 * (len(rungs) == 1))
     axes.set_ylim(*window)
-
-
-def _window(panel: Panel) -> tuple[float, float]:
-    """The panel's domain; of a logarithmic one no more than is near the dense networks."""
-    low, high = panel.domain
-    if not panel.log or high <= low * 10 ** (2 * DECADES):
-        return low, high
-    means = sorted(p.mean for curve in panel.curves for p in curve.points)
-    middle = panel.band.mean if panel.band is not None else means[len(means) // 2]
-    reach = 10**DECADES
-    lowest, highest = min(middle, *means), max(middle, *means)
-    return max(lowest / 10, middle / reach), min(highest * 10, middle * reach)
 
 
 def _beyond(

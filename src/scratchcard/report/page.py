@@ -215,7 +215,8 @@ def _captions(
 
 def _caption(panel: curves.Panel) -> str:
     common = "all seeds together ± 1 s.e." if panel.together else ""
-    return ", ".join(filter(None, [panel.unit, "log scale" if panel.log else "", common]))
+    edge = "cut off" if panel.window != panel.domain else ""
+    return ", ".join(filter(None, [panel.unit, "log scale" if panel.log else "", edge, common]))
 
 
 def _diagrams(
