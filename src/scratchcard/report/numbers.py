@@ -42,10 +42,29 @@ def value(spec: MetricSpec, number: float, error: float | None = None) -> str:
     return _with_error(factor * number, factor * error) + prefix
 
 
-def rounded(spec: MetricSpec, number: float, error: float) -> str:
-    """``value`` to the digits of its error, without the error."""
-    text, _, rest = value(spec, number, error).partition(" ± ")
-    return " ".join([text, *rest.split()[1:]])
+def ends(spec: MetricSpec, first: float, last: float) -> tuple[str, str]:
+    """The ends of a range in the unit of a column, to two digits of what is between them."""
+    most = max(abs(first), abs(last))
+    size, letter = _prefix(most) if most >= LARGE else (1.0, "")
+    factor = 100.0 if spec.unit == "fraction" else 1 / size
+    wide = factor * (abs(last - first) or most or 1.0)
+    digits = min(6, max(0, 1 - math.floor(math.log10(wide))))
+    # Adding 0 turns a rounded -0.0 into 0.0.
+    texts = [f"{round(factor * end, digits) + 0.0:,.{digits}f}" for end in (first, last)]
+    one, other = (f"{text} {letter}".rstrip().replace("-", MINUS) for text in texts)
+    return one, other
+
+
+def between(low: float, high: float) -> str:
+    """An interval of sparsities; infinite is beyond the ladder, 0 is none.
+
+    >>> between(0.471, 0.679), between(0.922, math.inf), between(0, 0.59)
+    ('47.1 to 67.9 %', '92.2 % to beyond', 'none to 59 %')
+    """
+    said = ["beyond" if math.isinf(e) else percent(e) if e else "none" for e in (low, high)]
+    if math.isfinite(high):
+        said[0] = said[0].removesuffix(" %")
+    return " to ".join(said)
 
 
 def tick(number: float) -> str:
@@ -74,7 +93,9 @@ def change(spec: MetricSpec, c: Comparison) -> str:
     raw = c.d if spec.better == "higher" else -c.d
     if spec.scale == "log":
         ratio = math.exp(raw)
-        return f"{_with_error(100 * (ratio - 1), 100 * ratio * c.stderr, sign=True)} %"
+        error = 100 * ratio * c.stderr
+        # Of a network that collapsed: -99.999991 ± 0.000008 % says no more than -100 %.
+        return f"{_with_error(100 * (ratio - 1), error if error > 1e-3 else 0.0, sign=True)} %"
     if spec.unit == "fraction":
         return f"{_with_error(100 * raw, 100 * c.stderr, sign=True)} points"
     return _with_error(raw, c.stderr, sign=True)

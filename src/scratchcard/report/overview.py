@@ -146,10 +146,10 @@ def axis(results: Results, radar: Radar, label: str) -> tuple[str, str]:
     """
     spec = results.metrics[label]
     spokes = sorted((s for s in radar.spokes if s.metric == label), key=lambda s: s.place)
-    ends = [numbers.rounded(spec, s.mean, s.stderr) for s in (spokes[0], spokes[-1])]
+    worst, best = numbers.ends(spec, spokes[0].mean, spokes[-1].mean)
     unit = " %" if spec.unit == "fraction" else ""
     close = "*" if _close(results, label, [s.mean for s in spokes]) else ""
-    return f"{spec.title}{close}", f"{ends[0]} to {ends[1]}{unit}"
+    return f"{spec.title}{close}", f"{worst} to {best}{unit}"
 
 
 def _close(results: Results, label: str, means: Sequence[float]) -> bool:

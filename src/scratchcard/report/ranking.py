@@ -69,12 +69,13 @@ def _reach(r: Reach) -> Cell:
         return Cell("—", kind="none", hint="no network could be compared")
     small, said = "", []
     if r.lo is not None and r.hi is not None and {r.lo, r.hi} != {r.sparsity}:
-        small = f"{_percent(r.lo)} to {_percent(r.hi)}" if r.lo < r.hi else _percent(r.lo)
+        small = words.between(r.lo, r.hi) if r.lo < r.hi else _percent(r.lo)
         several = r.seeds >= ENOUGH
         said.append("90 % interval over resampled seeds" if several else "range of the seeds")
     if math.isfinite(r.refuted):
         said.append(f"first fails at {words.percent(r.refuted)}")
-    return Cell(_percent(r.sparsity), small, r.sparsity, hint="; ".join(said))
+    kind = "" if r.sparsity else "none"
+    return Cell(_percent(r.sparsity), small, r.sparsity, kind, "; ".join(said))
 
 
 def _percent(sparsity: float) -> str:
@@ -147,17 +148,18 @@ def sensitive(results: Results, found: Sequence[Break], setting: tuple[str, str]
             Cell(f"{s.broken} of {s.methods}", key=s.broken),
         ]
         if holder is None:
-            cells += [Cell("—", kind="none")] * 2
+            cells += [Cell("—", kind="none left"), Cell("—", kind="none")]
         else:
             names = words.few([results.methods[m] for m in holder.methods], 3)
             end = "or beyond" if holder.open else ""
             cells += [
-                Cell(names, "", names),
+                Cell(names, "", names, "left"),
                 Cell(words.percent(holder.sparsity), end, holder.sparsity),
             ]
         rows.append(Row(tuple(cells)))
-    head = ("Metric", "Mean place", "Breaks at", "Broken by", "Holds longest with", "To")
-    return Table(named(setting, results), tuple(Cell(text) for text in head), tuple(rows))
+    head = [Cell(text) for text in ("Metric", "Mean place", "Breaks at", "Broken by")]
+    head += [Cell("Holds longest with", kind="left"), Cell("To")]
+    return Table(named(setting, results), tuple(head), tuple(rows))
 
 
 def winners(results: Results, verdict: Verdict) -> list[str]:

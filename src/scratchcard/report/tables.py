@@ -79,7 +79,7 @@ def _score(results: Results, c: Comparison) -> Cell:
     assert c.margin is not None
     assert c.call is not None
     spec = results.metrics[c.metric]
-    call = "better, but hollow" if c.hollow else c.call
+    call = "hollow" if c.hollow else c.call
     interval = "error unknown"
     if math.isfinite(c.stderr):
         ends = (words.signed(end / c.margin) for end in (c.lo, c.hi))
@@ -91,7 +91,7 @@ def _score(results: Results, c: Comparison) -> Cell:
     if c.call == "undecided" and (decides := what_decides(need(c))):
         hint += f"; if the difference is as estimated, {decides} would decide (chance 80 %)"
     if c.hollow:
-        hint += "; it does not count, for accuracy does not pass"
+        hint += "; better, but it does not count, for accuracy does not pass"
     kind = "undecided" if c.hollow else c.call
     small = f"{call}\n{words.change(spec, c).removesuffix(' points')}"
     return Cell(f"{words.signed(c.d / c.margin)} m", small, c.d / c.margin, kind, hint)
@@ -127,11 +127,10 @@ def _break(b: Break, first: float) -> Cell:
     if math.isinf(b.sparsity):
         hint = "to the sparsest rung at which it was read"
         return Cell("holds", f"to {words.percent(b.end)}", 1 + b.end, hint=hint)
-    ends = [] if b.lo is None or b.hi is None else [b.lo, b.hi]
-    shown = ["beyond" if math.isinf(end) else words.percent(end) for end in ends]
+    ends = "" if b.lo is None or b.hi is None else words.between(b.lo, b.hi)
     what = "90 % interval" if b.seeds >= ENOUGH else "range of the seeds"
     kind = "worse" if b.sparsity == first else ""
-    return Cell(words.percent(b.sparsity), " to ".join(shown), b.sparsity, kind, what)
+    return Cell(words.percent(b.sparsity), ends, b.sparsity, kind, what)
 
 
 def cost(results: Results, setting: tuple[str, str]) -> Table:

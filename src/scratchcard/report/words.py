@@ -12,6 +12,7 @@ from statistics import fmean
 from scratchcard.report.numbers import (
     LARGE,
     amount,
+    between,
     change,
     count,
     few,
@@ -44,6 +45,7 @@ from scratchcard.verdict import (
 __all__ = [
     "LARGE",
     "amount",
+    "between",
     "change",
     "count",
     "few",
