@@ -84,7 +84,7 @@ def test_every_dimension_has_its_heading_once() -> None:
     results = study(metrics=("accuracy", "nll", "class-gap"))
     text = page.render(results, judge(results))
     curves = text[text.index('id="curves"') : text.index('id="breaking"')]
-    found = re.findall(r'<h4 class="dimension">(\w+)</h4>', curves)
+    found = re.findall(r'<h3 class="dimension">(\w+)</h3>', curves)
     assert found == ["generalisation", "calibration", "fairness"]
     details = re.findall(r'<details class="wide"( open)?><summary>(\w+)<small>1 metric<', text)
     assert details == [(" open", "Generalisation"), ("", "Calibration"), ("", "Fairness")]

@@ -7,11 +7,12 @@ import re
 
 import pytest
 
-from scratchcard.report import overview, page, ranking, web
+from scratchcard.report import numbers, overview, page, ranking, web
 from scratchcard.report.curves import ladder, targets
 from scratchcard.results import Results
 from scratchcard.verdict import Verdict, at_equal_budget, breaks, judge, reaches
 from tests.factory import make_results
+from tests.kinds import KINDS, spec
 
 SETTING = ("digits", "mlp")
 
@@ -91,3 +92,32 @@ def test_a_study_of_one_metric_has_no_radar() -> None:
     text = page.render(results, judge(results))
     assert 'class="web"' not in text
     assert 'id="overview"' in text  # its losses are there
+
+
+@pytest.mark.parametrize(
+    ("metric", "ends", "shown"),
+    [
+        ("accuracy", (0.102, 0.978), ("10", "98")),
+        ("accuracy", (0.9705, 0.9783), ("97.05", "97.83")),
+        ("ece", (0.006, -0.00895), ("0.6", "\N{MINUS SIGN}0.9")),
+        ("nll", (0.0214, 1e-57), ("0.021", "0.000")),
+        ("nll", (0.5, 0.5), ("0.50", "0.50")),
+    ],
+)
+def test_ends_have_the_digits_that_tell_them_apart(
+    metric: str, ends: tuple[float, float], shown: tuple[str, str]
+) -> None:
+    assert numbers.ends(KINDS[metric].spec, *ends) == shown
+
+
+def test_large_ends_share_a_prefix() -> None:
+    flops = spec("flops", "FLOPs", "efficiency", unit="", scale="log")
+    assert numbers.ends(flops, 25e6, 900e3) == ("25 M", "1 M")
+
+
+def test_the_contents_are_the_headings_of_the_sections(study: tuple[Results, Verdict]) -> None:
+    text = page.render(*study)
+    entries = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', text[text.index("<nav") :])
+    headings = re.findall(r'<h2 id="([^"]+)">([^<]+)</h2>', text)
+    assert entries == headings
+    assert len(headings) > 5

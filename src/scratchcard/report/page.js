@@ -35,6 +35,8 @@ function say(target, diagram, rung) {
 function show(rung) {
   for (const part of $(".rung")) part.hidden = part.dataset.rung !== rung;
   for (const input of $(".rungs input")) input.checked = input.value === rung;
+  const at = document.querySelector(".rungs input:checked").parentElement.textContent;
+  for (const part of $(".at")) part.textContent = `${at} %`;
   for (const { view, target, diagram } of diagrams) {
     view.data("bins", say(target, diagram, rung)).runAsync();
   }
@@ -77,6 +79,8 @@ for (const button of $(".legend button")) {
   button.addEventListener("dblclick", () => alone(button));
   button.addEventListener("pointerenter", () => light(button.ariaPressed === "true" ? button.value : ""));
   button.addEventListener("pointerleave", () => light(""));
+  button.addEventListener("focus", () => light(button.ariaPressed === "true" ? button.value : ""));
+  button.addEventListener("blur", () => light(""));
 }
 for (const part of $("[data-m]")) {
   part.addEventListener("pointerenter", () => light(part.dataset.m));

@@ -54,6 +54,8 @@ from scratchcard.results import Results
 from scratchcard.verdict import Verdict, breaks, lineup, voters
 
 HERE = Path(__file__).parent
+STYLES = ("page.css", "chapters.css")
+"""What all sections share, then what only some have, narrow screens and paper."""
 CAVEAT = 64
 """A first sentence shorter than this does not carry the verdict alone."""
 
@@ -82,6 +84,7 @@ def render(
     judged = sorted(
         verdict.tickets if voters(results) else (), key=lambda t: t.method in results.controls
     )
+    chosen = chosen_rung(results, verdict, rungs)
     losses = web.losses(results, verdict, rungs)
     settings, broken = results.settings if judged else (), breaks(results)
     script = (HERE / "page.js").read_text(encoding="utf-8")
@@ -93,21 +96,21 @@ def render(
         headline=_paragraphs(words.sentences(results, verdict)),
         badges=badges(results, verdict),
         glyphs=GLYPHS,
-        ladder=" to ".join(
-            words.percent(rung) for rung in dict.fromkeys((*targets[:1], *targets[-1:]))
-        ),
+        ladder=_ladder(targets),
         tickets=[words.ticket_sentence(ticket, results) for ticket in judged],
         rungs=[
             {"value": f"{rung:g}", "text": words.percent(rung).removesuffix(" %")}
             for rung in targets
         ],
-        chosen=f"{chosen_rung(results, verdict, rungs):g}",
+        chosen=f"{chosen:g}",
+        at=words.percent(chosen),
         scorecards=[
             tables.scorecard(results, verdict, setting, rung)
             for rung in targets
             for setting in results.settings
             if any((t.data, t.model, t.target) == (*setting, rung) for t in judged)
         ],
+        hollow=any(c.hollow for t in judged for c in t.comparisons.values()),
         legend=_legend(results, looks),
         controls=controls(results),
         panels=[_captions(results, setting, panels) for setting in results.settings],
@@ -176,7 +179,7 @@ def _policy(*scripts: str) -> str:
 
 def _style(looks: Iterable[theme.Look]) -> str:
     light, dark = theme.variables(looks)
-    sheet = (HERE / "page.css").read_text(encoding="utf-8")
+    sheet = "".join((HERE / name).read_text(encoding="utf-8") for name in STYLES)
     night = f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
     return f"{sheet}:root {{ {light} }}\n{night}"
 
@@ -185,6 +188,13 @@ def _paragraphs(sentences: Sequence[str]) -> list[str]:
     """The sentence to be set large (with the next, if it is a mere caveat), then the rest."""
     lead = 1 if len(sentences[0]) > CAVEAT else 2
     return [" ".join(part) for part in (sentences[:lead], sentences[lead:]) if part]
+
+
+def _ladder(targets: Sequence[float]) -> str:
+    """What the marks of a badge stand for."""
+    if len(targets) < 2:
+        return f"At {words.percent(targets[0])} sparsity" if targets else ""
+    return f"Sparsity from left to right: {words.between(targets[0], targets[-1])}"
 
 
 def _legend(results: Results, looks: Mapping[str, theme.Look]) -> list[dict[str, object]]:
