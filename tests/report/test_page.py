@@ -151,7 +151,7 @@ def test_poor_studies_still_make_a_page(results: Results) -> None:
 def test_unmeasured_dimensions_are_named(study: tuple[Results, Verdict], text: str) -> None:
     found = summary.badges(*study)[0].badges
     assert [b.state for b in found][2:] == ["Not measured yet"] * 2
-    assert "Loss landscape was not measured" in text
+    assert "Interpretability and loss landscape were not measured, so no ticket can pass" in text
 
 
 def test_badge_holds_up_to_the_rung_before_the_first_doubt(

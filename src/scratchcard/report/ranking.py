@@ -125,7 +125,8 @@ def _bought(
                 Cell("—", kind="none", hint="it buys no ticket of this method that was read")
             )
         else:
-            cells.append(Cell(_percent(passes), f"means {_percent(means)}", passes))
+            kind = "" if passes or means else "none"
+            cells.append(Cell(_percent(passes), f"means {_percent(means)}", passes, kind))
     return cells
 
 

@@ -148,8 +148,8 @@ def doubts(results: Results, verdict: Verdict) -> list[str]:
         found.append("One seed: the numbers speak of these networks, not of the methods.")
     elif seeds < 5:
         found.append(f"{words.count(seeds, 'seed')} only: the intervals are wide.")
-    for dimension in verdict.unmeasured:
-        unmeasured = were_not_measured(results, [dimension])
+    if verdict.unmeasured:
+        unmeasured = were_not_measured(results, verdict.unmeasured)
         found.append(f"{unmeasured}, so no ticket can pass outright.")
     doubtful = cautions(results)
     worst = sorted(doubtful.falling, key=lambda one: one.further)
