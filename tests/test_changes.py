@@ -98,6 +98,34 @@ def test_the_same_networks_read_otherwise_differ_surely() -> None:
         assert change.comparison.d == pytest.approx(-np.log(1.001))
 
 
+def test_a_reading_without_a_logarithm_is_left_out() -> None:
+    # An estimated trace may be negative: its ratio to another says nothing.
+    def traced(seed: int, name: str, value: float) -> Judged:
+        results = study(seed, name)
+        first = replace(results.networks[0].readings["nll"], value=value)
+        readings = {**results.networks[0].readings, "nll": first}
+        changed_one = replace(results.networks[0], readings=readings)
+        return judged(replace(results, networks=(changed_one, *results.networks[1:])))
+
+    found = changes(traced(0, "before", -1.0), traced(1, "after", 1.0))
+    (change,) = (
+        c for c in found.readings if c.cell.method == "dense" and c.comparison.metric == "nll"
+    )
+    others = len(study(0).groups[change.cell]) - 1
+    assert change.comparison.seeds == others
+    assert abs(change.comparison.d) < 1
+
+
+def test_studies_without_a_common_reading_say_so() -> None:
+    one, other = (
+        factory.make_results(metrics=(label,), examples=100) for label in ("accuracy", "nll")
+    )
+    titled = replace(other, metrics={**one.metrics, **other.metrics})
+    text = changed.text(changes(judged(one), judged(other)), titled, ("a", "b"), [])
+    assert "They have no reading in common." in text
+    assert "beyond" not in text
+
+
 def test_cells_and_metrics_that_only_one_has_are_named() -> None:
     narrow = factory.make_results(targets=TARGETS[:2], metrics=("accuracy",), examples=100)
     wide = factory.make_results(targets=TARGETS, metrics=("accuracy", "nll"), examples=100)

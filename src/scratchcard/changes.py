@@ -13,10 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from scratchcard.contracts import Reading
-from scratchcard.results import Cell, Results
+from scratchcard.results import Cell, Measured, Results, Together
 from scratchcard.verdict import Call, Comparison, Outcome, Region, Ticket, Verdict, voters
-from scratchcard.verdict.compare import pools_of
+from scratchcard.verdict.compare import pools_of, usable
 from scratchcard.verdict.paired import (
     LEVEL,
     Difference,
@@ -147,26 +146,19 @@ def _readings(before: Judged, after: Judged, cell: Cell) -> Iterator[Change]:
 
 
 def _pairs(old: Results, new: Results, cell: Cell, label: str) -> tuple[list[Pair], bool]:
-    """Finite readings before and after, and whether they are of the very same networks."""
-    if old.metrics[label].scope == "group":
-        sides = [r.together[cell].readings if cell in r.together else {} for r in (old, new)]
-        read = [side[label] for side in sides if label in side]
-        return ([(read[0], read[1])] if len(read) == 2 and _finite(read) else []), False
-    later = {m.network.seed: m for m in new.groups[cell]}
-    both = [
-        (m, later[m.network.seed])
-        for m in old.groups[cell]
-        if m.network.seed in later
-        and label in m.readings
-        and label in later[m.network.seed].readings
-    ]
-    same = all(a.network.weights == b.network.weights for a, b in both)
-    pairs = [(a.readings[label], b.readings[label]) for a, b in both]
-    return [pair for pair in pairs if _finite(pair)], same
-
-
-def _finite(readings: Sequence[Reading]) -> bool:
-    return all(math.isfinite(reading.value) for reading in readings)
+    """Readings before and after that can be compared; whether they are of the same networks."""
+    spec = old.metrics[label]
+    both: list[tuple[Measured | Together, Measured | Together]]
+    if spec.scope == "group":
+        sides = [results.together[cell] for results in (old, new) if cell in results.together]
+        both, same = [(sides[0], sides[1])] if len(sides) == 2 else [], False
+    else:
+        later = {m.network.seed: m for m in new.groups[cell]}
+        shared = [m for m in old.groups[cell] if m.network.seed in later]
+        both = [(m, later[m.network.seed]) for m in shared]
+        same = all(m.network.weights == later[m.network.seed].network.weights for m in shared)
+    read = [(usable(a, spec, label), usable(b, spec, label)) for a, b in both]
+    return [(a, b) for a, b in read if a and b], same
 
 
 def _of_the_same(pairs: Sequence[Pair], *, better: bool, scale: Scale) -> Difference:

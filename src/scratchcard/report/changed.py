@@ -89,8 +89,10 @@ def _lists(
             "(5 % of them, at most, are expected to be chance)"
         )
         yield title, [_change(change, results) for change in real]
-    else:
+    elif found.readings:
         yield "No reading changed beyond its error", []
+    else:
+        yield "They have no reading in common", []
     if found.turns:
         title = f"{numbers.count(len(found.turns), 'verdict')} changed"
         yield title, [_turn(turn, found, results) for turn in found.turns]

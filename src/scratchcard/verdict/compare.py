@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Literal
 
 from scratchcard.contracts import VOTING, MetricSpec, Reading
-from scratchcard.results import Cell, Measured, Results
+from scratchcard.results import Cell, Measured, Results, Together
 from scratchcard.verdict.paired import LEVEL, Difference, Noise, Pair, Pool, difference, holm
 
 Call = Literal["better", "matches", "worse", "undecided"]
@@ -190,13 +190,12 @@ def pairs_of(results: Results, members: Iterable[Measured], label: str) -> list[
     spec = results.metrics[label]
     twins = ((results.twin(measured.network), measured) for measured in members)
     read = (
-        (twin and _usable(twin, spec, label), _usable(sparse, spec, label))
-        for twin, sparse in twins
+        (twin and usable(twin, spec, label), usable(sparse, spec, label)) for twin, sparse in twins
     )
     return [(dense, sparse) for dense, sparse in read if dense and sparse]
 
 
-def _usable(measured: Measured, spec: MetricSpec, label: str) -> Reading | None:
+def usable(measured: Measured | Together, spec: MetricSpec, label: str) -> Reading | None:
     """A finite reading; where ratios are compared one above 0, for others have none.
 
     An estimated trace may be negative, and a constant network's explanation is without error.
@@ -218,7 +217,7 @@ def no_ratio(results: Results, measured: Measured, label: str) -> bool:
 
 def values_of(members: Iterable[Measured], spec: MetricSpec, label: str) -> list[float]:
     """The readings of a metric that can be compared, one per seed that has it."""
-    readings = (_usable(measured, spec, label) for measured in members)
+    readings = (usable(measured, spec, label) for measured in members)
     return [reading.value for reading in readings if reading is not None]
 
 
