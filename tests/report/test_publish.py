@@ -131,6 +131,15 @@ def test_equal_networks_share_the_rim() -> None:
     assert {s.place for s in one.spokes} == {1.0}
 
 
+def test_the_heading_of_a_single_radar_is_inside_it(study: tuple[Results, Verdict]) -> None:
+    with rc_context(theme.rc()):
+        figure = radar.figure(*study)
+        assert figure is not None
+        figure.draw_without_rendering()
+        (heading,) = (text for text in figure.texts if text.get_text().startswith("Means"))
+        assert heading.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_two_axes_make_no_radar() -> None:
     few = factory.make_results(targets=(0.5,), seeds=1, metrics=("accuracy", "nll"), examples=50)
     assert radar.figure(few, judge(few)) is None
@@ -169,6 +178,18 @@ def test_tables_print_the_mean_to_the_digits_of_its_error(study: tuple[Results, 
     marks = {e.mark for block in blocks for line in block.lines for e in line.entries}
     assert {paper_tables.MARKS[call] for call in calls if call} >= marks - {"(+)"}
     assert [line.outcome for line in blocks[0].lines][-1] == ""  # the control is not judged
+
+
+def test_captions_say_over_how_many_seeds(study: tuple[Results, Verdict]) -> None:
+    (three,) = paper_tables.tables(*study)
+    assert "Means over 3 seeds ± standard error." in three.caption
+    single = factory.make_results(seeds=1, targets=(0.5,), metrics=METRICS, examples=50)
+    (one,) = paper_tables.tables(single, judge(single))
+    assert "One seed ± standard error over test examples." in one.caption
+    results, verdict = study
+    fewer = replace(results, networks=results.networks[:-1])
+    (some,) = paper_tables.tables(fewer, verdict)
+    assert "Means over up to 3 seeds" in some.caption
 
 
 def odd(results: Results) -> Results:

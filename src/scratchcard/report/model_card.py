@@ -38,7 +38,7 @@ def card(results: Results, verdict: Verdict, evidence: Mapping[str, object]) -> 
         as_markdown(tables(results, verdict)).rstrip(),
         _how(results, evidence),
     ]
-    return "\n\n".join(said) + "\n"
+    return "\n\n".join(filter(None, said)) + "\n"
 
 
 def index(results: Results) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from scratchcard.report import numbers
-from scratchcard.report.cells import averaged, gap, named, reasons_of
+from scratchcard.report.cells import averaged, finite, gap, named, reasons_of
 from scratchcard.report.escape import latex, latex_number, markdown
 from scratchcard.results import Cell, Results
 from scratchcard.verdict import Comparison, Ticket, Verdict, lineup, voters
@@ -19,7 +19,7 @@ ACROSS = 4
 """Metrics that fit beside each other on a page; more are shared out over several tables."""
 MARKS = {"better": "+", "matches": "=", "worse": numbers.MINUS, "undecided": "?"}
 KEY = (
-    f"Means over seeds ± standard error. Against the dense twin: + better, = matches, "
+    "Against the dense twin: + better, = matches, "
     f"{numbers.MINUS} worse, ? undecided, (+) better where accuracy does not pass."
 )
 
@@ -87,7 +87,8 @@ def _table(
             if (method, target) in tickets
         )
         blocks.append(Block(f"{numbers.percent(target)} sparsity", lines))
-    caption = " ".join(filter(None, [f"{results.study}.", _place(results, setting), KEY]))
+    said = [f"{results.study}.", _place(results, setting), _errors(results, setting, labels), KEY]
+    caption = " ".join(filter(None, said))
     return PaperTable(
         caption, tuple(labels), tuple(_head(results, k) for k in labels), tuple(blocks)
     )
@@ -95,6 +96,20 @@ def _table(
 
 def _place(results: Results, setting: tuple[str, str]) -> str:
     return f"{name}." if (name := named(setting, results)) else ""
+
+
+def _errors(results: Results, setting: tuple[str, str], labels: Sequence[str]) -> str:
+    """What the numbers are means over, and their errors."""
+    counts = {
+        sum(finite(m, label) for m in members)
+        for cell, members in results.groups.items()
+        for label in labels
+        if cell[:2] == setting
+    } - {0}
+    if max(counts, default=1) == 1:
+        return "One seed ± standard error over test examples."
+    most = f"{'up to ' if len(counts) > 1 else ''}{max(counts)} seeds"
+    return f"Means over {most} ± standard error."
 
 
 def _head(results: Results, label: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ from scratchcard.verdict import Verdict, lineup
 
 SIZE = 2.45
 """Inches that a radar is high, with its labels."""
+SIGN = 0.044
+"""Inches that a sign of the heading is wide."""
 
 
 def figure(results: Results, verdict: Verdict) -> Figure | None:
@@ -37,17 +40,17 @@ def figure(results: Results, verdict: Verdict) -> Figure | None:
     for axes in grid.flat[len(drawn) :]:
         axes.set_axis_off()
     width = figures.WIDTH if across > 1 else 0.62 * figures.WIDTH
-    told = _told(results, found[0])
-    result.suptitle(told, fontsize=7.5, x=0.01, ha="left")
+    told = textwrap.wrap(_told(results, found[0]), int(width / SIGN))
+    result.suptitle("\n".join(told), fontsize=7.5, x=0.01, ha="left")
     below = figures.legend(result, results, width, band=False)
-    result.set_size_inches(width, 0.5 + SIZE * deep + below)
+    result.set_size_inches(width, 0.25 + 0.125 * len(told) + SIZE * deep + below)
     return result
 
 
 def _told(results: Results, radar: Radar) -> str:
     return (
         f"Means over seeds at {numbers.percent(radar.target)} sparsity. Each axis runs from the "
-        "worst (inner ring) to the best\n(outer ring) of the networks shown, whose readings stand "
+        "worst (inner ring) to the best (outer ring) of the networks shown, whose readings stand "
         "beside it; * marks ends less than a margin apart."
     )
 
