@@ -128,7 +128,7 @@ def test_studies_of_one_name_are_told_apart_by_their_folders(ran: Path) -> None:
 
 
 def test_other_data_cannot_be_compared(ran: Path) -> None:
-    with pytest.raises(UserError, match=r"data\.pictures is not the same .* differ in .*size"):
+    with pytest.raises(UserError, match=r"data\.pictures is not the same .*size \(4 against 6\)"):
         compare(ran / "one.toml", ran / "other.toml", ran / "runs")
     with pytest.raises(UserError, match="no data set in common: pictures against photos"):
         compare(ran / "one.toml", ran / "renamed.toml", ran / "runs")
@@ -138,8 +138,10 @@ def test_what_has_not_been_run_cannot_be_compared(ran: Path) -> None:
     written(ran, STUDY.replace('"one"', '"fresh"'))
     with pytest.raises(UserError, match="has not been run"):
         compare(ran / "one.toml", ran / "fresh.toml", ran / "runs")
-    with pytest.raises(UserError, match="has not been run"):
+    with pytest.raises(UserError, match=r'"nothing" is no file, no folder, and no name'):
         compare(ran / "one.toml", Path("nothing"), ran / "runs")
+    with pytest.raises(UserError, match="are the same study"):
+        compare(ran / "one.toml", ran / "runs/one", ran / "runs", ran)
     changed = ran / "changed.toml"
     changed.write_text(STUDY + "\n# a remark\n")
     with pytest.raises(UserError, match="has changed since it was run"):
@@ -175,21 +177,29 @@ def test_merged_studies_are_judged_as_one(ran: Path, capsys: pytest.CaptureFixtu
     prepared = merge(load(ran, "one", "more"), "wide", ran / "runs")
     assert list(prepared.study.metrics) == ["accuracy", "nll", "ece"]
     assert 0 < len(prepared.plan.stages) - len(prepared.done()) <= 3 * 4
-    again = sc.Study.parse(prepared.study.text, base=ran)
+    again = sc.Study.parse(prepared.study.text, base=ran / "runs")  # its paths hold anywhere
     assert prepare(again, ran / "runs").plan.stages.keys() == prepared.plan.stages.keys()
 
 
 def test_what_cannot_be_merged_says_why(ran: Path) -> None:
     runs = ran / "runs"
-    with pytest.raises(UserError, match=r'"one" and "slow" cannot be merged: .* training'):
+    with pytest.raises(UserError, match=r'"one" and "slow" cannot be merged: .* training\.lr,'):
         merge(load(ran, "one", "slow"), "both", runs)
     with pytest.raises(UserError, match=r"cannot be merged: they differ in data"):
         merge(load(ran, "one", "renamed"), "both", runs)
     with pytest.raises(UserError, match=r"methods\.random is one thing .* \[methods\.random-2\]"):
         merge(load(ran, "one", "clash"), "both", runs)
-    written(ran, STUDY.replace('"one"', '"fresh"').replace("seeds = 4", "seeds = [7]"))
+    fresh = STUDY.replace('"one"', '"fresh"').replace("seeds = 4", "seeds = [7]")
+    written(ran, fresh)
+    written(ran, fresh.replace('"fresh"', '"newer"').replace("random", "snip"))
     with pytest.raises(UserError, match="has not been run"):
-        merge(load(ran, "fresh", "fresh"), "both", runs)
+        merge(load(ran, "fresh", "newer"), "both", runs)
+    with pytest.raises(UserError, match="named twice"):
+        merge(load(ran, "one", "one"), "both", runs)
+    with pytest.raises(UserError, match=r'--merge "a b" is no name: take small letters'):
+        merge(load(ran, "one", "two"), "a b", runs)
+    with pytest.raises(UserError, match='--merge "store" is the folder of results'):
+        merge(load(ran, "one", "two"), "store", runs)
     with pytest.raises(UserError, match='"slow" is the name of another study'):
         merge(load(ran, "one", "two"), "slow", runs)
 

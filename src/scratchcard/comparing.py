@@ -55,6 +55,8 @@ def compare(
     from scratchcard.report import changed
 
     one, other = (_opened(study, home, data_root) for study in (before, after))
+    if one.folder.path.resolve() == other.folder.path.resolve():
+        raise UserError(f"{before} and {after} are the same study; name another to compare it with")
     _check_data(one, other)
     found = changes(one.judged, other.judged)
     names = _names(one, other)
@@ -93,6 +95,11 @@ def _opened(study: Path, home: Path, data_root: Path | None) -> _Opened:
 
     inside = study.is_dir()
     folder = Folder(study.parent, study.name) if inside else Folder(home, name_of(study))
+    if not study.exists() and not folder.path.is_dir():
+        raise UserError(
+            f'"{study}" is no file, no folder, and no name of a study in {home}; name a study\'s '
+            "file, or the folder it was run in"
+        )
     snapshot, kept = Snapshot.load(folder.snapshot), folder.path / "study.toml"
     if snapshot is None or not kept.is_file():
         raise UserError(f"{study} has not been run: there is no plan in {folder.path}")
@@ -142,7 +149,11 @@ def _check_data(one: _Opened, other: _Opened) -> None:
         )
     for label in shared:
         a, b = sets[0][label], sets[1][label]
-        differ = [key for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
+        differ = [
+            f"{key} ({a.get(key, 'the default')} against {b.get(key, 'the default')})"
+            for key in sorted({*a, *b})
+            if a.get(key) != b.get(key)
+        ]
         if differ:
             raise UserError(
                 f"data.{label} is not the same in {names[0]} and {names[1]}: they differ in "
@@ -180,7 +191,12 @@ def merge(studies: Sequence[Study], name: str, home: Path, device: str = "auto")
     """
     from scratchcard.study.merge import HEADER
     from scratchcard.study.merge import merge as merged
+    from scratchcard.study.sections import checked_name
 
+    try:
+        checked_name(name)
+    except ValueError as error:
+        raise UserError(f"--merge {error}") from None
     kept = Folder(home, name).path / "study.toml"
     if kept.exists() and not kept.read_text(encoding="utf-8").startswith(HEADER):
         raise UserError(f'"{name}" is the name of another study in {home}; choose another name')

@@ -74,7 +74,14 @@ def _number(value: Any) -> Any:
     return int(value) if value % 1 == 0 else value
 
 
-def _slug(name: str) -> str:
+def checked_name(name: str) -> str:
+    """``name`` if it can be a study's and its folder's.
+
+    Raises:
+        ValueError: It has other signs, or is the name of the folder of results.
+    """
+    if name == "store":
+        raise ValueError('"store" is the folder of results; choose another name')
     if not re.fullmatch(r"[a-z0-9_-]+", name):
         raise ValueError(f"{show(name)} is no name: take small letters, digits, '_' and '-'")
     return name
@@ -278,7 +285,7 @@ class VerdictRules(Section):
 class Head(Section):
     """The keys above the first table."""
 
-    name: Annotated[str, AfterValidator(_slug)]
+    name: Annotated[str, AfterValidator(checked_name)]
     profile: Profile = "default"
     seeds: Annotated[
         tuple[Annotated[int, AfterValidator(_natural)], ...],
