@@ -212,6 +212,7 @@ def test_a_run_goes_on_where_it_was(place: Path, tmp_path: Path, how: signal.Sig
     _, error = running.communicate(timeout=30)
     assert running.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert b"Traceback" not in error
+    assert (how != signal.SIGINT) or b"The same command goes on from here" in error
     kept = len(list(store.glob("??/*")))
     out = scratchcard("run", "tiny.toml", cwd=tmp_path)
     done = re.search(r"; (\d+) are done", out)

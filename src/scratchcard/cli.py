@@ -26,11 +26,16 @@ app = App(
     help="A report card for lottery tickets: what a sparse network wins and loses against its "
     "dense twin, with error bars.",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # main says how to go on
     help_format="plaintext",  # rich's Markdown takes a quarter of the time that help may take
 )
 
 DataRoot = Annotated[
-    Path | None, Parameter(help="Folder where relative paths of the study are looked for first.")
+    Path | None,
+    Parameter(
+        help="Folder where relative paths of the study are looked for first.",
+        validator=validators.Path(exists=True, file_okay=False),
+    ),
 ]
 Home = Annotated[Path, Parameter(name="--runs", help="Folder of results, plans and reports.")]
 Workers = Annotated[
@@ -163,7 +168,7 @@ def report(
     data_root: DataRoot = None,
     runs: Home = RUNS,
     device: Device = "auto",
-    figures: Path | None = None,
+    figures: Annotated[Path | None, Parameter(validator=validators.Path(file_okay=False))] = None,
     merge: str | None = None,
 ) -> int:
     """Rebuild the report from what is measured so far; run nothing.
@@ -173,10 +178,10 @@ def report(
     With --merge, studies of the same dense twins are reported as one.
 
     Args:
-        study: The study file.
-        others: A second study, or its folder (old-runs/demo), to compare with; or more to merge.
+        study: The study file; to compare, the study before, or its folder (old-runs/demo).
+        others: The study after, or its folder; with --merge, the other study files.
         figures: Folder for figures, the numbers behind them, tables and a model card.
-        merge: Name of the study that has the methods of all of them.
+        merge: Name of a new study that has the methods and metrics of all of them.
     """
     from scratchcard import comparing
     from scratchcard import runs as reports
@@ -224,13 +229,10 @@ def main() -> None:
         code = app(result_action="return_value", exit_on_error=False, print_error=True)
     except CycloptsError:  # it has been printed, with a suggestion
         code = WRONG_INPUT
-    except UserError as error:
-        print(f"scratchcard: {error}", file=sys.stderr)
-        code = WRONG_INPUT
     except BrokenPipeError:  # the reader has seen enough: `scratchcard explain | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FINE
-    except OSError as error:
+    except (UserError, OSError) as error:
         print(f"scratchcard: {error}", file=sys.stderr)
         code = WRONG_INPUT
     except KeyboardInterrupt:
@@ -242,8 +244,6 @@ def main() -> None:
 def _load(study: Path, data_root: Path | None) -> Study:
     from scratchcard.study import Study
 
-    if data_root is not None and not data_root.is_dir():
-        raise UserError(f"--data-root {data_root} is not a folder")
     return Study.load(study, data_root=data_root)
 
 

@@ -335,7 +335,7 @@ def test_every_mistake_at_once_with_its_line(tmp_path: Path) -> None:
         (8, "metrics.auroc"): "needs an out-of-distribution set, and the study has none: "
         "add a table such as [ood.gaussian-noise]",
         (11, "data.squares.train"): '"nowhere/train" does not exist '
-        f"(looked for {tmp_path / 'nowhere/train'})",
+        f"(looked for {tmp_path / 'nowhere/train'}; --data-root names another folder)",
         (16, "models.large"): "does not fit data.small (1x4x4 images in 10 classes): "
         "images of 4 pixels are too small; take 32 or more",
         (18, "models.tiny.widht"): 'unknown option; did you mean "width"? (known: width)',

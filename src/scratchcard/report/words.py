@@ -252,7 +252,8 @@ def _nobody(results: Results, tickets: Sequence[Ticket]) -> str:
     rest = count(len(tickets) - fails, "ticket")
     seeds = count(max(len(t.seeds) for t in tickets), "seed")
     return (
-        f"No ticket is shown to keep up with its dense twin: {fails} of {len(tickets)} are worse, "
+        f"No ticket is shown to keep up with its dense twin: {fails} of {len(tickets)} "
+        f"{'is' if fails == 1 else 'are'} worse, "
         f"and for {rest} the data ({seeds}) cannot tell."
     )
 

@@ -156,5 +156,7 @@ def existing_path(
         if place.exists():
             return place
     looked = " and ".join(dict.fromkeys(map(str, places)))
-    problems.add(path, f'"{value}" does not exist (looked for {looked})')
+    problems.add(
+        path, f'"{value}" does not exist (looked for {looked}; --data-root names another folder)'
+    )
     return value

@@ -75,6 +75,9 @@ class Study(Head):
             StudyError: With every mistake and its line.
         """
         path = Path(path)
+        if path.is_dir():
+            message = f"is a folder; name a study's file, such as {path / 'study.toml'}"
+            raise StudyError((Problem(str(path), None, "", message),))
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
