@@ -96,3 +96,15 @@ def test_who_holds_longest_with_each_metric() -> None:
     assert found["accuracy"].methods == ("omp",)
     assert found["accuracy"].open
     assert found["accuracy"].sparsity == 0.59
+
+
+def test_nothing_holds_where_a_layer_has_collapsed() -> None:
+    targets = (0.36, 0.5904, 0.7903)
+    plain = make_results(methods=("random",), targets=targets, effects=no_effect)
+    assert {b.sparsity for b in breaks(plain)} == {math.inf}
+    gone = make_results(
+        methods=("random",), targets=targets, effects=no_effect, collapsed={("random", 0.5904)}
+    )
+    found = breaks(gone)
+    assert {(b.sparsity, b.lo, b.hi) for b in found} == {(0.5904, 0.5904, 0.5904)}
+    assert {one.sparsity for one in longest(gone, found)} == {0.5904}

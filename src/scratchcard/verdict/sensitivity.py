@@ -17,6 +17,7 @@ from scratchcard.results import Measured, Results
 from scratchcard.seeds import numpy_stream
 from scratchcard.verdict.compare import contenders, pairs_of, voters
 from scratchcard.verdict.paired import on_scale
+from scratchcard.verdict.regions import region_of
 
 ALIKE = 0.005
 """Sparsities this close are one."""
@@ -107,11 +108,16 @@ class Longest:
 
 
 def breaks(results: Results) -> tuple[Break, ...]:
-    """Every headline metric of every method, the first to break first within a method."""
+    """Every headline metric of every method, the first to break first within a method.
+
+    Where accuracy is at chance or a layer has collapsed (region III) nothing holds any longer: a
+    constant predictor is well calibrated, flat and stable.
+    """
     found = []
     for data, model in results.settings:
         for method in results.methods:
             rungs = rungs_of(results, data, model, method)
+            lost = [position(members) for members in rungs if region_of(results, members) == "III"]
             own = []
             for label in voters(results):
                 losses = losses_of(results, rungs, label)
@@ -119,7 +125,8 @@ def breaks(results: Results) -> tuple[Break, ...]:
                 if not losses.size:
                     continue
                 read = np.flatnonzero(np.isfinite(losses).any(axis=1))
-                where = _break(losses, rungs, results.margins[label])
+                limits = results.margins[label], min(lost, default=math.inf)
+                where = _break(losses, rungs, *limits)
                 own.append(Break(data, model, method, label, *where, position(rungs[read[-1]])))
             found += sorted(own, key=lambda one: one.sparsity)
     return tuple(found)
@@ -230,8 +237,9 @@ def losses_of(results: Results, rungs: Sequence[Sequence[Measured]], label: str)
 
 
 def _break(
-    losses: np.ndarray, rungs: Sequence[Sequence[Measured]], margin: float
+    losses: np.ndarray, rungs: Sequence[Sequence[Measured]], margin: float, lost: float
 ) -> tuple[float, float | None, float | None, int]:
+    """Where a metric breaks, between which ends, of how many seeds; at ``lost`` at the latest."""
     sparsities = [position(members) for members in rungs]
 
     def of(seeds: Sequence[int]) -> float:
@@ -240,7 +248,7 @@ def _break(
         count = read.sum(axis=1)
         sums = np.where(read, chosen, 0.0).sum(axis=1)
         means = [float(s / c) if c else math.nan for s, c in zip(sums, count, strict=True)]
-        return crossing(sparsities, means, margin)
+        return min(crossing(sparsities, means, margin), lost)
 
     k = losses.shape[1]
     return of(range(k)), *over_seeds(of, k), k
