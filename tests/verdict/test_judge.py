@@ -320,3 +320,17 @@ def test_what_has_no_ratio_to_dense_is_not_compared(value: float) -> None:
     assert set(only(study(dense, {**sparse, "hessian-trace": exact(3.0)})).comparisons) == set(
         dense
     )
+
+
+def test_a_seed_without_a_ratio_leaves_a_pass_undecided() -> None:
+    """Which seeds are left out follows from their values, so the others are no fair sample."""
+    plain = make_results(
+        methods=("lth",), targets=(0.5,), metrics=("accuracy", "hessian-trace"), effects=no_effect
+    )
+    assert only(plain).measured == "pass"
+    *others, last = plain.networks
+    below = replace(last.readings["hessian-trace"], value=-1.0)
+    odd = replace(last, readings={**last.readings, "hessian-trace": below})
+    ticket = only(replace(plain, networks=(*others, odd)))
+    assert ticket.comparisons["hessian-trace"].seeds == 4
+    assert ticket.measured == "undecided"

@@ -77,7 +77,7 @@ def doubt(results: Results, ticket: Ticket) -> str:
     doubtful = [k for k, c in votes.items() if c is not None and not c.safe]
     absent = [k for k, c in votes.items() if c is None]
     strange = [k for k in absent if any(k in member.silent for member in members)]
-    below = [k for k in absent if any(no_ratio(results, member, k) for member in members)]
+    below = _below(results, ticket)
     unread = [k for k in absent if k not in (*strange, *below)]
     said = []
     if doubtful:
@@ -92,6 +92,12 @@ def doubt(results: Results, ticket: Ticket) -> str:
     if len(ticket.seeds) < len(members):
         said.append("not all of its seeds could be compared")
     return listing(said)
+
+
+def _below(results: Results, ticket: Ticket) -> list[str]:
+    """The voters of which some seeds have no ratio to dense."""
+    members = members_of(results, ticket)
+    return [k for k in voters(results) if any(no_ratio(results, m, k) for m in members)]
 
 
 def what_decides(need: Need) -> str:
@@ -164,9 +170,9 @@ def _needed(ticket: Ticket, results: Results) -> str:
     """What it takes to decide a ticket that is undecided for want of precision alone."""
     if ticket.measured != "undecided" or len(ticket.seeds) < 2:
         return ""
-    if len(ticket.seeds) < len(members_of(results, ticket)) or any(
-        label not in ticket.comparisons for label in voters(results)
-    ):
+    lacking = any(label not in ticket.comparisons for label in voters(results))
+    some = len(ticket.seeds) < len(members_of(results, ticket))
+    if lacking or some or _below(results, ticket):
         return ""
     found, equal = (what_decides(need_of_ticket(ticket, s)) for s in SUPPOSED)
     if not found:

@@ -17,6 +17,7 @@ from scratchcard.verdict.compare import (
     Call,
     Comparison,
     compare,
+    no_ratio,
     pairs_of,
     pools_of,
     values_of,
@@ -128,8 +129,9 @@ def _ticket(results: Results, cell: Cell, region: Region | None, pools: _Pools) 
     dimensions = {dimension: _dimension(results, dimension, ballot) for dimension in VOTING}
     seeds = tuple(member.network.seed for member in members if _was_read(results, member))
     measured = _outcome(ballot)
-    if measured == "pass" and len(seeds) < len(members):
-        measured = "undecided"  # what diverged must not make a method look good
+    odd = any(no_ratio(results, member, label) for member in members for label in ballot)
+    if measured == "pass" and (odd or len(seeds) < len(members)):
+        measured = "undecided"  # what diverged, or is no ratio, must not make a method look good
     complete = None not in dimensions.values()
     return Ticket(
         *cell,
