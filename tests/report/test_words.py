@@ -12,7 +12,7 @@ import pytest
 from scratchcard.report import summary, words
 from scratchcard.report.numbers import MINUS
 from scratchcard.results import NOT_RUN, Measured, Results
-from scratchcard.verdict import Comparison, judge
+from scratchcard.verdict import Comparison, judge, reaches
 from tests.factory import make_results, no_effect
 from tests.kinds import KINDS
 
@@ -123,7 +123,8 @@ def test_a_pass_after_a_failure_is_not_the_reach_of_a_method() -> None:
         methods=("lth",), targets=(0.36, 0.59), effects=lambda m, t, k: -1.0 * (t == 0.36), seeds=8
     )
     assert headline(results).startswith(
-        "Only sparser tickets of methods that failed before keep up: Lottery tickets (LTH) at 59 %."
+        "No method keeps up from its first step on, only sparser tickets do: Lottery tickets (LTH) "
+        "at 59 %."
     )
 
 
@@ -242,7 +243,7 @@ def test_a_ticket_of_which_nothing_is_cut_is_no_reach() -> None:
     assert "at the step of 20 %, all weights kept" in tickets(results)[0]
 
 
-def test_several_winners_name_who_was_undecided_on_the_way() -> None:
+def test_who_is_undecided_on_the_way_is_no_winner() -> None:
     """A reading of the first rung failed for one of two methods that both pass at the second."""
     results = make_results(
         methods=("lth", "omp"),
@@ -251,7 +252,32 @@ def test_several_winners_name_who_was_undecided_on_the_way() -> None:
         examples=50_000,
         failed={("omp", 0.36, k, "ece"): "boom" for k in range(5)},
     )
-    assert "(59 % sparsity) (undecided on the way: One-shot magnitude (OMP))." in headline(results)
+    assert headline(results).startswith("Lottery tickets (LTH): no loss beyond the margin on all")
+    (reach,) = {
+        r.sparsity
+        for r in reaches(results, judge(results))
+        if (r.method, r.rule) == ("omp", "passes")
+    }
+    assert reach == 0
+    again = replace(
+        results,
+        networks=tuple(m for m in results.networks if m.network.method != "lth"),
+        methods={"omp": results.methods["omp"]},
+    )
+    assert headline(again).startswith("No method keeps up from its first step on, only sparser")
+
+
+def test_a_winner_that_passes_again_further_on_says_so() -> None:
+    results = make_results(
+        methods=("lth",),
+        targets=(0.36, 0.59, 0.79),
+        effects=lambda m, t, k: -3.0 * (t == 0.59),
+        examples=50_000,
+        seeds=8,
+    )
+    said = headline(results)
+    assert "(36 % sparsity). At the next step, 59 %, it is worse: " in said
+    assert "; further on it passes at 79 %." in said
 
 
 def test_measured_without_a_vote_is_not_called_unmeasured() -> None:

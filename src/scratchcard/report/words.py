@@ -125,7 +125,7 @@ def _setting(results: Results, tickets: Sequence[Ticket]) -> list[str]:
     furthest = max(ticket.sparsity for ticket in reached)
     best = [ticket for ticket in reached if ticket.sparsity > furthest - ALIKE]
     end = max(ticket.target for ticket in tickets)
-    said = [_winner(results, best, ladders, end)]
+    said = [_winner(results, best, ladders[best[0].method], end)]
     winners = {ticket.method for ticket in best}
     losers = [ladder for method, ladder in ladders.items() if method not in winners]
     return said + _loser(results, losers)
@@ -165,19 +165,12 @@ def _rung(ticket: Ticket) -> float:
 
 
 def _furthest(ladder: Sequence[Ticket]) -> Ticket | None:
-    """The sparsest ticket that passes before any fails."""
-    last = None
-    for ticket in ladder:
-        if ticket.measured == "fail":
-            break
-        if ticket.measured == "pass":
-            last = ticket
-    return last
+    """The last ticket before the first that does not pass."""
+    held = list(takewhile(lambda ticket: ticket.measured == "pass", ladder))
+    return held[-1] if held else None
 
 
-def _winner(
-    results: Results, best: Sequence[Ticket], ladders: Mapping[str, Sequence[Ticket]], end: float
-) -> str:
+def _winner(results: Results, best: Sequence[Ticket], ladder: Sequence[Ticket], end: float) -> str:
     """Who keeps up longest, and what happens next to one that does alone.
 
     What is said of several at once is said of the densest of them. ``end`` is the sparsest target.
@@ -193,29 +186,20 @@ def _winner(
         f"{percent(1 - ticket.sparsity)} of the weights ({percent(ticket.sparsity)} sparsity)"
     )
     if len(best) > 1:
-        unsure = [t for t in best if _on_the_way(t, ladders[t.method])]
-        names = few([title_of(results, t) for t in unsure], NAMES) if unsure else ""
-        return f"{said}{f' (undecided on the way: {names})' if names else ''}."
-    ladder = ladders[ticket.method]
+        return f"{said}."
     won = wins(results, ticket, hollow=False)
     if won:
         said += f", where it beats dense: {few(won, 2)}"
-    doubtful = _on_the_way(ticket, ladder)
-    if doubtful:
-        said += f" (undecided on the way at {listing(percent(t.sparsity) for t in doubtful)})"
     after = [t for t in ladder if t.sparsity > ticket.sparsity]
     if not after:
         whose = "of this study" if ticket.target == end else "of this method"
         return f"{said}. That is the sparsest step {whose}."
     step = f"{said}. At the next step, {percent(after[0].sparsity)},"
+    again = [percent(t.sparsity) for t in after if t.measured == "pass"]
+    later = f"; further on it passes at {listing(again)}" if again else ""
     if after[0].measured == "fail":
-        return f"{step} it is worse: {few(losses(results, after[0]), 2)}."
-    return f"{step} {doubt(results, after[0])}."
-
-
-def _on_the_way(last: Ticket, ladder: Sequence[Ticket]) -> list[Ticket]:
-    """The denser tickets of a method that do not pass: they are undecided, for none fails."""
-    return [t for t in ladder if t.sparsity < last.sparsity and t.measured != "pass"]
+        return f"{step} it is worse: {few(losses(results, after[0]), 2)}{later}."
+    return f"{step} {doubt(results, after[0])}{later}."
 
 
 def _loser(results: Results, ladders: Sequence[Sequence[Ticket]]) -> list[str]:
@@ -242,7 +226,8 @@ def _nobody(results: Results, tickets: Sequence[Ticket]) -> str:
         f"{title_of(results, t)} at {percent(t.sparsity)}" for t in tickets if t.measured == "pass"
     ]
     if passes:
-        return f"Only sparser tickets of methods that failed before keep up: {few(passes, NAMES)}."
+        who = few(passes, NAMES)
+        return f"No method keeps up from its first step on, only sparser tickets do: {who}."
     if fails == len(tickets):
         densest = percent(min(t.sparsity for t in tickets))
         return (
